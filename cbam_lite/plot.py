@@ -1,0 +1,247 @@
+"""The book's pictures: one colour language, small drawing steps, and `show`, which gives every figure its text.
+
+Blue is the feature map, orange the channel gate, green the spatial gate, vermilion the output (Okabe and Ito's colours,
+which colour-blind readers can tell apart). Values of maps and gates are drawn with viridis, signed values with a
+diverging map around 0.
+"""
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from numpy.typing import NDArray
+from torch import Tensor
+
+INPUT = "#0072B2"  # feature map F
+CHANNEL = "#B45F06"  # channel gate M_c
+SPATIAL = "#00795A"  # spatial gate M_s
+OUTPUT = "#C04A00"  # what comes out
+NEUTRAL = "#5A6270"
+
+VALUES = "viridis"  # gates and non-negative maps
+SIGNED = "RdBu_r"  # kernels and signed maps, centred at 0
+
+STYLE: Any = {
+    "figure.facecolor": "white",
+    "figure.constrained_layout.use": True,
+    "font.size": 11,
+    "axes.titlesize": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": NEUTRAL,
+    "axes.titlelocation": "left",
+    "image.interpolation": "nearest",
+}
+
+Array = NDArray[np.floating]
+
+
+def as_array(values: Tensor | Array | Sequence[float]) -> Array:
+    """A NumPy array of the values, off the graph and the device, for drawing."""
+    if isinstance(values, Tensor):
+        return values.detach().float().cpu().numpy()
+    return np.asarray(values, dtype=float)
+
+
+# ---- a figure and its text ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def figure(title: str, alt: str, rows: int = 1, columns: int = 1, height: float = 2.4) -> Iterator[list[Axes]]:
+    """Draw in the book's style, then `show` it.
+
+    Args:
+        title: the figure's message, one sentence, drawn above it.
+        alt: the text alternative, made from the plotted numbers.
+        rows, columns: the grid; the block gets its axes in reading order.
+        height: inches for one row. Every figure is 6.4 inches wide, so that its letters stay readable on a phone.
+    """
+    with plt.rc_context(STYLE):
+        picture, axes = plt.subplots(rows, columns, figsize=(6.4, rows * height + 0.4), squeeze=False)
+        picture.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+        yield list(axes.flat)
+        show(picture, alt)
+
+
+def show(picture: Figure, alt: str) -> None:
+    """Display a figure together with its text, as one output with a picture and a text form.
+
+    Notebook tests compare the text, so a figure whose numbers change is noticed; the book puts the same text into the
+    page as the picture's alternative for readers who do not see it. Outside a notebook it calls ``plt.show()``.
+
+    Raises:
+        ValueError: the text says too little to stand for the picture.
+    """
+    if len(alt) < 20:
+        raise ValueError(f"alt={alt!r} is too short to stand for the figure: say what its numbers say")
+    try:
+        from IPython import get_ipython
+        from IPython.display import display
+    except ImportError:
+        get_ipython = None
+    if get_ipython is None or get_ipython() is None:
+        plt.show()
+        return
+    buffer = io.BytesIO()
+    picture.savefig(buffer, format="png", dpi=180)
+    plt.close(picture)
+    png = base64.b64encode(buffer.getvalue()).decode()
+    display({"image/png": png, "text/plain": alt}, raw=True)  # type: ignore[no-untyped-call]
+
+
+def describe(values: Tensor | Array, what: str) -> str:
+    """One sentence that a text alternative can be built from: size, range, and where the largest value stands.
+
+    >>> describe(torch.tensor([[0.0, 1.0], [2.0, 3.0]]), "the map")
+    'the map, 2 x 2, runs from 0.00 to 3.00 and is largest at row 1, column 1'
+    """
+    array = as_array(values)
+    if array.size == 0:
+        raise ValueError(f"{what} is empty: there is nothing to describe")
+    size = " x ".join(map(str, array.shape))
+    place = np.unravel_index(int(array.argmax()), array.shape)
+    where = f"row {place[0]}, column {place[1]}" if array.ndim == 2 else f"index {', '.join(map(str, place))}"
+    return f"{what}, {size}, runs from {array.min():.2f} to {array.max():.2f} and is largest at {where}"
+
+
+# ---- what is drawn --------------------------------------------------------------------------------------------------
+
+
+def draw_image(ax: Axes, image: Tensor | Array, title: str = "") -> None:
+    """An RGB image: a tensor (3, H, W) or an array (H, W, 3), from 0 to 1."""
+    pixels = as_array(image)
+    if isinstance(image, Tensor):
+        pixels = pixels.transpose(1, 2, 0)
+    ax.imshow(np.clip(pixels, 0, 1))
+    ax.set_title(title)
+    ax.set_axis_off()
+
+
+def draw_map(
+    ax: Axes,
+    values: Tensor | Array,
+    title: str = "",
+    *,
+    signed: bool = False,
+    limits: tuple[float, float] | None = None,
+    bar: bool = False,
+) -> AxesImage:
+    """A map (H, W) with the book's colours; signed maps are centred at 0. `bar` adds the colour bar."""
+    array = as_array(values)
+    if limits is None:
+        largest = float(np.abs(array).max()) or 1.0
+        limits = (-largest, largest) if signed else (float(array.min()), float(array.max()))
+    image = ax.imshow(array, cmap=SIGNED if signed else VALUES, vmin=limits[0], vmax=limits[1])
+    ax.set_title(title)
+    ax.set_axis_off()
+    if bar:
+        ax.figure.colorbar(image, ax=ax, shrink=0.8)
+    return image
+
+
+def draw_numbers(
+    ax: Axes,
+    values: Tensor | Array,
+    title: str = "",
+    *,
+    mark: NDArray[np.bool_] | None = None,
+    digits: int = 0,
+) -> None:
+    """A small matrix as a grid of numbers; `mark` (bool, same shape) tints the cells to look at."""
+    array = as_array(values)
+    H, W = array.shape
+    tint = np.zeros((H, W)) if mark is None else mark.astype(float)
+    ax.imshow(tint, cmap="Blues", vmin=0, vmax=3)
+    for i in range(H):
+        for j in range(W):
+            ax.text(j, i, f"{array[i, j]:.{digits}f}", ha="center", va="center", fontsize=11)
+    ax.set_xticks(np.arange(-0.5, W), [])
+    ax.set_yticks(np.arange(-0.5, H), [])
+    ax.grid(color=NEUTRAL, linewidth=0.6)
+    ax.tick_params(length=0)
+    ax.set_title(title)
+
+
+def draw_gate(
+    ax: Axes,
+    gate: Tensor | Array | Sequence[float],
+    title: str = "",
+    *,
+    colour: str = CHANNEL,
+) -> None:
+    """A channel gate (C,) as one bar a channel, with the line at 1 where nothing changes."""
+    array = as_array(gate)
+    ax.bar(np.arange(len(array)), array, color=colour, width=0.8)
+    ax.axhline(1, color=NEUTRAL, linewidth=0.8, linestyle="--")
+    ax.set_xlabel("channel")
+    ax.set_title(title)
+
+
+def draw_flow(ax: Axes, boxes: Sequence[tuple[str, str]], *, columns: int | None = None) -> None:
+    """Boxes (text, colour) from left to right with arrows between them; `columns` wraps them into rows."""
+    columns = columns or len(boxes)
+    rows = -(-len(boxes) // columns)
+    for index, (text, colour) in enumerate(boxes):
+        x, y = index % columns, rows - 1 - index // columns
+        ax.text(
+            x,
+            y,
+            text,
+            ha="center",
+            va="center",
+            fontsize=10,
+            color="white",
+            bbox={
+                "boxstyle": "round,pad=0.5",
+                "facecolor": colour,
+                "edgecolor": "none",
+            },
+            zorder=2,
+        )
+        if index % columns:
+            arrow = {"arrowstyle": "-|>", "color": NEUTRAL, "linewidth": 1.4}
+            ax.annotate("", xy=(x - 0.36, y), xytext=(x - 0.64, y), arrowprops=arrow, zorder=3)
+    ax.set_xlim(-0.5, columns - 0.5)
+    ax.set_ylim(-0.5, rows - 0.5)
+    ax.set_axis_off()
+
+
+def overlay(image: Tensor, gate: Tensor | Array, alpha: float = 0.55) -> Array:
+    """Lay a spatial map over an image, for `draw_image` or ``plt.imshow``.
+
+    The map is stretched to its own range, so the colours tell places apart; say the range beside the picture.
+    A map with one value everywhere is drawn as its lowest colour.
+
+    Args:
+        image: (3, H, W), from 0 to 1.
+        gate: a map (h, w) of any size; it is resized with bilinear interpolation.
+        alpha: the weight of the map's colours, from 0 (image only) to 1 (map only).
+
+    Returns:
+        An array (H, W, 3) from 0 to 1.
+
+    Raises:
+        ValueError: the shapes are not (3, H, W) and (h, w), or alpha is not between 0 and 1.
+    """
+    values = torch.as_tensor(as_array(gate), dtype=torch.float32)
+    if image.dim() != 3 or image.shape[0] != 3 or values.dim() != 2:
+        raise ValueError(
+            f"overlay needs one image (3, H, W) and one map (h, w), got {tuple(image.shape)} and "
+            f"{tuple(values.shape)}: pick one of the batch with images[0] and maps.spatial[name][0]"
+        )
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha={alpha} must be between 0 (image only) and 1 (map only)")
+    H, W = image.shape[1:]
+    resized = torch.nn.functional.interpolate(values[None, None], (H, W), mode="bilinear", align_corners=False)[0, 0]
+    resized = (resized - resized.min()) / (resized.max() - resized.min()).clamp_min(1e-12)
+    colours = plt.get_cmap(VALUES)(resized.numpy())[..., :3]
+    grey = as_array(image).mean(0)[..., None]  # grey, so that only the map has colours
+    return np.clip((1 - alpha) * grey + alpha * colours, 0, 1)
