@@ -29,6 +29,9 @@ from cbam_lite.parts import (
 )
 
 
+Attention = Callable[[Tensor], Tensor]  # a map in, its gate out
+
+
 class ChannelAttention(nn.Module):
     """Which channels: describe each channel by several pools, pass every descriptor through one shared MLP, add.
 
@@ -232,40 +235,27 @@ def official_norm(norm: nn.Module) -> None:
         start_at_zero(norm)
 
 
+def one(F: Tensor) -> Tensor:
+    """The gate that changes nothing."""
+    return F.new_ones((1, 1, 1, 1))
+
+
 class NoSpatialAttention(nn.Module):
     """The ablation without a spatial gate: M_s = 1 everywhere."""
 
     def attention(self, F: Tensor) -> Tensor:
-        return F.new_ones((1, 1, 1, 1))
+        return one(F)
 
     def forward(self, F: Tensor) -> Tensor:
         return F
 
 
-# ---- how the two gates are arranged (the paper's Table 3) ------------------------------------------------------------
-
-Attention = Callable[[Tensor], Tensor]
-
-
-def channel_first(F: Tensor, M_c: Attention, M_s: Attention) -> Tensor:
-    F_prime = scale(F, M_c(F))  # F'  = M_c(F)  * F      Eq. (1)
-    return rescale(F_prime, M_s(F_prime))  # F'' = M_s(F') * F'
-
-
-def spatial_first(F: Tensor, M_c: Attention, M_s: Attention) -> Tensor:
-    F_prime = scale(F, M_s(F))
-    return rescale(F_prime, M_c(F_prime))
-
-
-def parallel(F: Tensor, M_c: Attention, M_s: Attention) -> Tensor:
-    """Both gates look at F; the paper names this arrangement without an equation, we multiply both gates."""
-    return rescale(scale(F, M_c(F)), M_s(F))
-
-
-ORDERS = {
-    "channel-first": channel_first,
-    "spatial-first": spatial_first,
-    "parallel": parallel,
+# The arrangements of the paper's Table 3: which gate acts first and which second, given M_c and M_s. The paper names the
+# parallel one without an equation; here both gates look at F and are multiplied.
+ORDERS: dict[str, Callable[[Attention, Attention], tuple[Attention, Attention]]] = {
+    "channel-first": lambda M_c, M_s: (M_c, M_s),
+    "spatial-first": lambda M_c, M_s: (M_s, M_c),
+    "parallel": lambda M_c, M_s: (lambda F: M_c(F) * M_s(F), one),
 }
 
 
@@ -343,8 +333,9 @@ class CBAM(nn.Module):
         )
 
     def forward(self, F: Tensor) -> Tensor:
-        M_c, M_s = self.channel_attention.attention, self.spatial_attention.attention
-        return ORDERS[self.order](F, M_c, M_s)
+        M_1, M_2 = ORDERS[self.order](self.channel_attention.attention, self.spatial_attention.attention)  # M_c, M_s
+        F_prime = scale(F, M_1(F))  # F'  = M_c(F)  * F      Eq. (1)
+        return rescale(F_prime, M_2(F_prime))  # F'' = M_s(F') * F'
 
     def extra_repr(self) -> str:
         return f"order={self.order!r}"

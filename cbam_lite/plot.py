@@ -7,6 +7,7 @@ diverging map around 0.
 
 import base64
 import io
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -66,7 +67,7 @@ def figure(title: str, alt: str, rows: int = 1, columns: int = 1, height: float 
     """
     with plt.rc_context(STYLE):
         picture, axes = plt.subplots(rows, columns, figsize=(6.4, rows * height + 0.4), squeeze=False)
-        picture.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+        picture.suptitle(textwrap.fill(title, 60), x=0.01, ha="left", fontsize=12, fontweight="bold")
         yield list(axes.flat)
         show(picture, alt)
 
@@ -91,7 +92,7 @@ def show(picture: Figure, alt: str) -> None:
         plt.show()
         return
     buffer = io.BytesIO()
-    picture.savefig(buffer, format="png", dpi=180)
+    picture.savefig(buffer, format="png", dpi=150)
     plt.close(picture)
     png = base64.b64encode(buffer.getvalue()).decode()
     display({"image/png": png, "text/plain": alt}, raw=True)  # type: ignore[no-untyped-call]
@@ -179,7 +180,9 @@ def draw_gate(
 ) -> None:
     """A channel gate (C,) as one bar a channel, with the line at 1 where nothing changes."""
     array = as_array(gate)
-    ax.bar(np.arange(len(array)), array, color=colour, width=0.8)
+    bars = ax.bar(np.arange(len(array)), array, color=colour, width=0.8)
+    if len(array) <= 8:
+        ax.bar_label(bars, fmt="%.2f", fontsize=10)
     ax.axhline(1, color=NEUTRAL, linewidth=0.8, linestyle="--")
     ax.set_xlabel("channel")
     ax.set_title(title)
