@@ -28,7 +28,6 @@ from cbam_lite.parts import (
     without_autocast,
 )
 
-
 Attention = Callable[[Tensor], Tensor]  # a map in, its gate out
 
 
@@ -172,7 +171,7 @@ class SpatialAttention(nn.Module):
         odd_kernel(kernel_size)
         self.channels = positive_int("channels", channels)
         learnt = pool == "conv"
-        pools = () if learnt else pool_names(pool)
+        pools = () if learnt else pool_names(pool, instead=", nor 'conv' (in CBAM: spatial_pool, or 'none')")
         self.descriptors = nn.Conv2d(channels, 1, 1, bias=False) if learnt else ChannelPool(pools)
         self.conv = nn.Conv2d(len(pools) or 1, 1, kernel_size, padding=kernel_size // 2, bias=bias)
         self.norm = nn.BatchNorm2d(1) if bn else nn.Identity()
@@ -250,8 +249,8 @@ class NoSpatialAttention(nn.Module):
         return F
 
 
-# The arrangements of the paper's Table 3: which gate acts first and which second, given M_c and M_s. The paper names the
-# parallel one without an equation; here both gates look at F and are multiplied.
+# The arrangements of the paper's Table 3: which gate acts first and which second, given M_c and M_s. The paper names
+# the parallel one without an equation; here both gates look at F and are multiplied.
 ORDERS: dict[str, Callable[[Attention, Attention], tuple[Attention, Attention]]] = {
     "channel-first": lambda M_c, M_s: (M_c, M_s),
     "spatial-first": lambda M_c, M_s: (M_s, M_c),

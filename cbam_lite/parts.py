@@ -41,9 +41,15 @@ POOLS: dict[str, Callable[[Tensor, tuple[int, ...]], Tensor]] = {
 }
 
 
-def pool_names(pool: str) -> tuple[str, ...]:
-    """Split ``"avg+max"`` into its pools; the order is the order of the descriptors."""
-    return tuple(choose("pool", name, POOLS) for name in pool.split("+"))
+def pool_names(pool: str, *, instead: str = "") -> tuple[str, ...]:
+    """Split ``"avg+max"`` into its pools; the order is the order of the descriptors.
+
+    `instead` names what a caller accepts in place of pools, for the error.
+    """
+    names = tuple(pool.split("+"))
+    if not set(names) <= set(POOLS):
+        raise ValueError(f"pool={pool!r} is not made of {', '.join(map(repr, POOLS))} joined by '+'{instead}")
+    return names
 
 
 # ---- the gate -------------------------------------------------------------------------------------------------------

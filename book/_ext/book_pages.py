@@ -1,0 +1,94 @@
+"""What the book's pages need beyond Jupyter Book: described figures, honest equation links, light pages."""
+
+import sys
+from pathlib import Path
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util import logging
+
+LOGGER = logging.getLogger(__name__)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Called by Sphinx."""
+    sys.path.insert(0, str(app.srcdir))  # the API pages describe the cbam_lite of this checkout
+    app.connect("doctree-read", describe_figures)
+    app.connect("doctree-read", check_images)
+    app.add_post_transform(CheckEquationLinks)
+    app.connect("build-finished", drop_icon_script)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def describe_figures(app: Sphinx, doctree: nodes.document) -> None:
+    """Give each figure of a notebook the text that `cbam_lite.plot.show` displayed with it.
+
+    A notebook's output still holds all its forms here; myst-nb keeps only the picture when it writes the page.
+    """
+    for bundle in doctree.findall(is_output_bundle):
+        forms = {form["mime_type"]: form for form in bundle.children}
+        if "image/png" not in forms or "text/plain" not in forms:
+            continue
+        for image in forms["image/png"].findall(nodes.image):
+            image.setdefault("alt", forms["text/plain"].astext().strip())
+            # Sphinx links an image that has a width to its file: on a phone a tap shows the figure in full size.
+            image["width"] = "100%"
+
+
+def is_output_bundle(node: nodes.Node) -> bool:
+    """Whether the node holds the forms (PNG, text) of one output."""
+    return isinstance(node, nodes.container) and node.get("nb_element") == "mime_bundle"
+
+
+def check_images(app: Sphinx, doctree: nodes.document) -> None:
+    """Warn, which a strict build turns into a failure, about every image without a text alternative."""
+    for image in doctree.findall(nodes.image):
+        alt = image.get("alt", "").strip()
+        if not alt or alt.startswith("<Figure"):
+            LOGGER.warning(
+                "image without a text alternative (alt=%r): show figures with cbam_lite.plot.show(figure, alt) "
+                "and write Markdown images as ![what it shows](file)",
+                alt,
+                location=image,
+                type="book_pages",
+                subtype="alt",
+            )
+
+
+class CheckEquationLinks(SphinxPostTransform):
+    """Warn where a link `[Eq. (2)](#eq-name)` names another number than the equation has.
+
+    The page gets the right number from Sphinx in any case, but Colab shows the text as it was written.
+    """
+
+    default_priority = 5  # before MyST resolves the links (9)
+
+    def run(self, **kwargs: object) -> None:
+        """Compare each link with the text that Sphinx is about to put in its place."""
+        equations = self.env.get_domain("math").equations
+        for link in self.document.findall(addnodes.pending_xref):
+            written, label = link.astext(), link.get("reftarget")
+            if link.get("reftype") != "myst" or label not in equations:
+                continue
+            printed = self.config.math_eqref_format.format(number=equations[label][1])
+            if written != printed:
+                LOGGER.warning(
+                    "the link to equation %r says %r, but the equation is %r: write [%s](#%s)",
+                    label,
+                    written,
+                    printed,
+                    printed,
+                    label,
+                    location=link,
+                    type="book_pages",
+                    subtype="equation",
+                )
+
+
+def drop_icon_script(app: Sphinx, exception: Exception | None) -> None:
+    """Empty the theme's icon script: half a megabyte on every page, for icons that its style sheet and font draw too."""
+    script = Path(app.outdir, "_static", "scripts", "fontawesome.js")
+    if exception is None and app.builder.format == "html":
+        script.write_text("// The icons come from the theme's style sheet and its web font.\n")

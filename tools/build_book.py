@@ -1,0 +1,49 @@
+"""Build the HTML book with warnings as errors, and never show an output that this tree's code did not produce.
+
+Jupyter Book runs a notebook again only when its code cells change. Outputs also depend on the package, the installed
+versions and the settings, so we keep a fingerprint of those beside the build and start from nothing when it differs.
+Prose is not part of it: a change of words rebuilds in seconds.
+"""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PARTS = ("cbam_lite", "book/_ext", "requirements.txt", "_config.yml")
+
+
+def fingerprint(root: Path) -> str:
+    """A hash of all that outputs depend on besides the cells themselves."""
+    digest = hashlib.sha256(sys.version.encode())
+    for part in PARTS:
+        files = [root / part] if (root / part).is_file() else sorted((root / part).rglob("*"))
+        for file in files:
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(f"{file.relative_to(root)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def build(root: Path) -> int:
+    """Build into _build/html; returns the exit status of the build."""
+    output = root / "_build"
+    stamp = output / "fingerprint"
+    current = fingerprint(root)
+    if not stamp.exists() or stamp.read_text() != current:
+        for made in ("html", ".doctrees", ".jupyter_cache"):
+            shutil.rmtree(output / made, ignore_errors=True)
+    stamp.unlink(missing_ok=True)  # written again only after a good build, so a failure fails the second time, too
+    command = [sys.executable, "-m", "jupyter_book", "build", str(root), "-W", "--keep-going", "--quiet"]
+    status = subprocess.run(command, cwd=root, check=False).returncode
+    if status == 0:
+        stamp.write_text(current)
+    return status
+
+
+if __name__ == "__main__":
+    status = build(ROOT)
+    if status:
+        sys.exit(f"The book did not build (status {status}): the first warning above says where.")
+    print(f"\nThe book is built. Open {ROOT / '_build/html/index.html'} in a browser, or run `make serve`.")
