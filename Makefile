@@ -38,7 +38,7 @@ lint: .venv/installed
 	$(PY) -m codespell_lib cbam_lite tests tools benchmarks book *.md
 
 unit: .venv/installed
-	$(PY) -m pytest tests --ignore tests/site --ignore tests/test_notebooks.py --ignore tests/test_alone.py \
+	$(PY) -m pytest tests --ignore tests/site --ignore tests/test_notebooks.py \
 	  --cov=cbam_lite --cov-report=term-missing:skip-covered
 
 hygiene: .venv/installed
@@ -48,15 +48,21 @@ nbval: .venv/installed
 	$(PY) -m pytest --nbval --nbval-current-env --nbval-cell-timeout=120 -p no:python book/*.ipynb
 
 alone: .venv/installed
-	$(PY) -m pytest tests/test_alone.py
+	$(PY) tools/alone.py --dependencies-of $(PY)
 
 site: .venv/installed
 	rm -rf _build/html _build/.doctrees
 	$(PY) tools/build_book.py
 	BROWSER_PATH="$$($(PY) tools/browser.py)" $(PY) -m pytest tests/site
 
-colab: .venv/installed
-	$(PY) tools/colab.py
+colab: .venv/installed _build/colab/installed
+	$(PY) tools/alone.py --dependencies-of _build/colab/bin/python
+
+_build/colab/installed: tools/colab.txt
+	PYTHON="$${PYTHON312:-python3.12}" sh tools/find_python.sh > /dev/null
+	"$${PYTHON312:-python3.12}" -m venv _build/colab
+	_build/colab/bin/python -m pip install --quiet --disable-pip-version-check --requirement tools/colab.txt
+	touch $@
 
 notebooks: .venv/installed
 	$(PY) tools/run_notebooks.py

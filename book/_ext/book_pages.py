@@ -1,7 +1,8 @@
-"""What the book's pages need beyond Jupyter Book: described figures, honest equation links, light pages."""
+"""What the book's pages need beyond Jupyter Book: described figures, honest equation links, clean and light HTML."""
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from docutils import nodes
 from sphinx import addnodes
@@ -18,6 +19,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("doctree-read", describe_figures)
     app.connect("doctree-read", check_images)
     app.add_post_transform(CheckEquationLinks)
+    app.connect("html-page-context", mend_lists)
+    app.connect("html-page-context", drop_live_code, priority=900)  # after all that add scripts
     app.connect("build-finished", drop_icon_script)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -87,8 +90,32 @@ class CheckEquationLinks(SphinxPostTransform):
                 )
 
 
+def mend_lists(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
+    """Take the list roles from what screen readers would announce as broken lists.
+
+    Sphinx writes the parameters of a long signature as a <dl> without terms, docutils the bibliography as a list
+    without items.
+    """
+    if "body" in context:
+        body = context["body"].replace("<dl>\n<dd>", '<dl role="presentation">\n<dd>')
+        context["body"] = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+
+
+def drop_live_code(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Drop what Jupyter Book adds for Thebe, which we do not use: declared twice, it is an error in the console."""
+    for kind in ("script_files", "css_files"):
+        context[kind] = [asset for asset in context[kind] if not is_live_code(asset)]
+
+
+def is_live_code(asset: Any) -> bool:
+    """Whether a script or style sheet, by name or by content, is Thebe's."""
+    return "thebe" in f"{asset.filename} {asset.attributes.get('body', '')}".lower()
+
+
 def drop_icon_script(app: Sphinx, exception: Exception | None) -> None:
-    """Empty the theme's icon script: half a megabyte on every page, for icons that its style sheet and font draw too."""
+    """Empty the theme's icon script: half a megabyte for each page, and the style sheet draws the same icons."""
     script = Path(app.outdir, "_static", "scripts", "fontawesome.js")
     if exception is None and app.builder.format == "html":
         script.write_text("// The icons come from the theme's style sheet and its web font.\n")

@@ -1,0 +1,227 @@
+"""What nbval does not see: rules over the notebooks' JSON. Each rule is shown to fail on a notebook that breaks it."""
+
+import copy
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from first_cell import first_cell
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
+TAGS = {
+    "remove-cell",
+    "hide-input",
+    "hide-cell",
+    "hide-output",
+    "nbval-ignore-output",
+    "raises-exception",
+    "solution",
+}
+ABSOLUTE = re.compile(r"(?<![\w.])(?:/home/|/root/|/tmp/|/Users/|[A-Z]:\\\\)")
+
+Notebook = dict[str, Any]
+
+
+def code(notebook: Notebook) -> list[Notebook]:
+    return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+
+
+def source(cell: Notebook) -> str:
+    return "".join(cell["source"])
+
+
+def tags(cell: Notebook) -> set[str]:
+    return set(cell["metadata"].get("tags", []))
+
+
+def lines_of_code(cell: Notebook) -> int:
+    return sum(1 for line in source(cell).splitlines() if line.strip() and not line.strip().startswith("#"))
+
+
+def outputs(notebook: Notebook) -> Iterator[tuple[Notebook, Notebook]]:
+    return ((cell, output) for cell in code(notebook) for output in cell["outputs"])
+
+
+# ---- the rules: each gives what is wrong, or nothing ---------------------------------------------------------------
+
+
+def first_cell_is_the_canonical_one(notebook: Notebook) -> Iterator[str]:
+    first = code(notebook)[0]
+    if source(first) != first_cell() or tags(first) != {"remove-cell"}:
+        yield "the first code cell is not tools/first_cell.py's, tagged remove-cell"
+
+
+def every_cell_has_run_in_order(notebook: Notebook) -> Iterator[str]:
+    counts = [cell["execution_count"] for cell in code(notebook)]
+    if counts != list(range(1, len(counts) + 1)):
+        yield f"execution counts are {counts}: run `make notebooks`"
+
+
+def figures_and_prints_are_stored(notebook: Notebook) -> Iterator[str]:
+    for cell in code(notebook):
+        if re.search(r"^ *(print\(|with plot\.figure\()", source(cell), re.M) and not cell["outputs"]:
+            yield f"a cell that shows something stores no output: {source(cell)[:60]!r}"
+
+
+def outputs_are_clean(notebook: Notebook) -> Iterator[str]:
+    for cell, output in outputs(notebook):
+        if output.get("name") == "stderr":
+            yield f"stderr is stored: {output['text']}"
+        if "image/svg+xml" in output.get("data", {}):
+            yield "an SVG is stored: its ids change from run to run"
+        if output["output_type"] == "error" and "raises-exception" not in tags(cell):
+            yield f"an error is stored: {output['evalue']}"
+
+
+def expected_errors_happen(notebook: Notebook) -> Iterator[str]:
+    for cell in code(notebook):
+        if "raises-exception" in tags(cell) and "error" not in [o["output_type"] for o in cell["outputs"]]:
+            yield f"tagged raises-exception but stores no error: {source(cell)[:60]!r}"
+
+
+def tags_are_known(notebook: Notebook) -> Iterator[str]:
+    for cell in notebook["cells"]:
+        if unknown := tags(cell) - TAGS:
+            yield f"unknown tags {unknown}; known are {sorted(TAGS)}"
+
+
+def paths_are_relative(notebook: Notebook) -> Iterator[str]:
+    if found := ABSOLUTE.findall(json.dumps(notebook["cells"], ensure_ascii=False)):
+        yield f"absolute paths {sorted(set(found))}"
+
+
+def figures_have_a_text(notebook: Notebook) -> Iterator[str]:
+    for cell, output in outputs(notebook):
+        if "image/png" in output.get("data", {}):
+            text = "".join(output["data"].get("text/plain", ""))
+            if len(text) < 20 or text.startswith("<Figure"):
+                yield f"a figure without a text, use plot.figure or plot.show: {source(cell)[:60]!r}"
+
+
+def cells_are_short(notebook: Notebook) -> Iterator[str]:
+    for cell in code(notebook):
+        if lines_of_code(cell) > 15:
+            yield f"{lines_of_code(cell)} lines of code, at most 15: {source(cell)[:60]!r}"
+
+
+def magics_are_only_pip(notebook: Notebook) -> Iterator[str]:
+    for cell in code(notebook)[1:]:
+        if magic := re.search(r"^\s*[%!]\S*", source(cell), re.M):
+            yield f"{magic[0]!r} is no Python; an unknown magic passes unseen"
+
+
+def package_is_imported(notebook: Notebook) -> Iterator[str]:
+    if not any(re.search(r"^(from|import) cbam_lite", source(cell), re.M) for cell in code(notebook)):
+        yield "cbam_lite is not imported"
+
+
+def metadata_is_plain(notebook: Notebook) -> Iterator[str]:
+    if notebook["metadata"].get("kernelspec", {}).get("name") != "python3" or "widgets" in notebook["metadata"]:
+        yield "the kernel must be python3, without widget state"
+    if any("execution" in cell["metadata"] for cell in notebook["cells"]):
+        yield "time stamps are stored: run `make notebooks`"
+
+
+def solutions_are_folded(notebook: Notebook) -> Iterator[str]:
+    for cell in code(notebook):
+        is_solution = source(cell).startswith("# @title Solution to exercise")
+        folded = {"hide-cell", "solution"} <= tags(cell) and cell["metadata"].get("cellView") == "form"
+        if is_solution != folded:
+            yield f"a solution is tagged hide-cell and solution, cellView form, and titled: {source(cell)[:60]!r}"
+
+
+RULES: list[Callable[[Notebook], Iterator[str]]] = [
+    first_cell_is_the_canonical_one,
+    every_cell_has_run_in_order,
+    figures_and_prints_are_stored,
+    outputs_are_clean,
+    expected_errors_happen,
+    tags_are_known,
+    paths_are_relative,
+    figures_have_a_text,
+    cells_are_short,
+    magics_are_only_pip,
+    package_is_imported,
+    metadata_is_plain,
+    solutions_are_folded,
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_keeps_the_rule(path: Path, rule: Callable[[Notebook], Iterator[str]]) -> None:
+    assert list(rule(json.loads(path.read_text()))) == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_chapter_asserts_sums_up_and_asks(path: Path) -> None:
+    notebook = json.loads(path.read_text())
+    assert any("assert " in source(cell) for cell in code(notebook))
+    headings = [line for cell in notebook["cells"] for line in source(cell).splitlines() if line.startswith("#")]
+    assert sum(line.startswith("# ") for line in headings if not line.startswith(("# @", "# In Colab"))) >= 1
+    if path.stem != "welcome":
+        assert "## Summary" in headings
+        assert "## Exercises" in headings
+        assert sum("solution" in tags(cell) for cell in code(notebook)) >= 3
+
+
+def test_notebooks_are_those_of_the_table_of_contents() -> None:
+    assert {f"book/{path.stem}" for path in NOTEBOOKS} == notebooks_of_the_toc()
+
+
+def test_notebooks_are_small() -> None:
+    assert {path.name: path.stat().st_size for path in NOTEBOOKS if path.stat().st_size > 1_000_000} == {}
+
+
+def notebooks_of_the_toc() -> set[str]:
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    pages = [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+    return {page for page in pages if not (ROOT / f"{page}.md").exists()}
+
+
+# ---- each rule must fail on a notebook that breaks it ----------------------------------------------------------------
+
+
+def good_notebook() -> Notebook:
+    """Two cells that keep every rule."""
+    figure = {"output_type": "display_data", "data": {"image/png": "", "text/plain": "A figure with numbers 1 and 2."}}
+    cells = [
+        {"source": first_cell(), "metadata": {"tags": ["remove-cell"]}, "execution_count": 1, "outputs": []},
+        {"source": "import cbam_lite\nprint(1)", "metadata": {}, "execution_count": 2, "outputs": [figure]},
+    ]
+    metadata = {"kernelspec": {"name": "python3"}}
+    return {"cells": [{"cell_type": "code", **cell} for cell in cells], "metadata": metadata}
+
+
+def stderr(cell: Notebook) -> None:
+    cell["outputs"] = [{"output_type": "stream", "name": "stderr", "text": "warning"}]
+
+
+BREAKS: dict[str, Callable[[Notebook, Notebook], object]] = {
+    "first_cell_is_the_canonical_one": lambda nb, cell: nb["cells"][0].update(source="%pip install cbam-lite"),
+    "every_cell_has_run_in_order": lambda nb, cell: cell.update(execution_count=None),
+    "figures_and_prints_are_stored": lambda nb, cell: cell.update(outputs=[]),
+    "outputs_are_clean": lambda nb, cell: stderr(cell),
+    "expected_errors_happen": lambda nb, cell: cell["metadata"].update(tags=["raises-exception"]),
+    "tags_are_known": lambda nb, cell: cell["metadata"].update(tags=["hide_input"]),
+    "paths_are_relative": lambda nb, cell: cell.update(source="open('/home/me/cat.png')"),
+    "figures_have_a_text": lambda nb, cell: cell["outputs"][0]["data"].update({"text/plain": "<Figure size 6x4>"}),
+    "cells_are_short": lambda nb, cell: cell.update(source="x = 1\n" * 16),
+    "magics_are_only_pip": lambda nb, cell: cell.update(source="%matplotlib inline"),
+    "package_is_imported": lambda nb, cell: cell.update(source="import torch"),
+    "metadata_is_plain": lambda nb, cell: nb["metadata"].update(widgets={}),
+    "solutions_are_folded": lambda nb, cell: cell.update(source="# @title Solution to exercise 1\nassert True"),
+}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_rule_passes_a_good_notebook_and_fails_a_broken_one(rule: Callable[[Notebook], Iterator[str]]) -> None:
+    assert list(rule(good_notebook())) == []
+    broken = copy.deepcopy(good_notebook())
+    BREAKS[rule.__name__](broken, broken["cells"][1])
+    assert list(rule(broken)) != []
