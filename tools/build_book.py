@@ -35,7 +35,8 @@ def build(root: Path) -> int:
         for made in ("html", ".doctrees", ".jupyter_cache"):
             shutil.rmtree(output / made, ignore_errors=True)
     stamp.unlink(missing_ok=True)  # written again only after a good build, so a failure fails the second time, too
-    command = [sys.executable, "-m", "jupyter_book", "build", str(root), "-W", "--keep-going", "--quiet"]
+    jupyter_book = Path(sys.executable).with_name("jupyter-book")
+    command = [jupyter_book, "build", str(root), "-W", "--keep-going", "--quiet"]
     status = subprocess.run(command, cwd=root, check=False).returncode
     if status == 0:
         stamp.write_text(current)

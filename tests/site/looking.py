@@ -26,7 +26,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     def do_GET(self) -> None:
         path = Path(self.translate_path(self.path))
         if path.suffix not in TEXT or not path.is_file():
-            return super().do_GET()
+            super().do_GET()
+            return
         body = gzip.compress(path.read_bytes())
         self.send_response(200)
         self.send_header("Content-Type", self.guess_type(path))
@@ -61,6 +62,7 @@ class View:
     errors: list[str] = field(default_factory=list)  # of the console
     overflow: int = 0  # pixels by which the page is wider than the window
     text: str = ""
+    tracebacks: int = 0  # outside cells that are tagged raises-exception
     images: list[dict[str, str]] = field(default_factory=list)
     equations: dict[str, int] = field(default_factory=dict)
     equation_links: list[dict[str, str]] = field(default_factory=list)
@@ -80,7 +82,8 @@ def look(browser: Browser, address: str, page_name: str, width: int, theme: str)
     page.wait_for_load_state("networkidle")
     open_what_is_folded(page)
     note_page(page, view)
-    report = Axe().run(page, options={"preload": False})  # preloading asks for style sheets at wrong addresses
+    # Preloading asks for style sheets at wrong addresses.
+    report = Axe().run(page, options={"preload": False, "resultTypes": ["violations"]})
     view.violations = [describe(each) for each in report.response["violations"] if is_serious(each)]
     context.close()
     return view
@@ -132,6 +135,8 @@ def note_page(page: Page, view: View) -> None:
           return {
             overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
             text: (document.querySelector("article") ?? document.body).innerText,
+            tracebacks: all(".cell_output", (output) => output).filter((output) =>
+              output.innerText.includes("Traceback") && !output.closest(".tag_raises-exception")).length,
             images: all("img", (i) => ({src: i.src, alt: i.alt, hidden: i.hasAttribute("alt") && !!i.closest("a.logo"),
                                         figure: i.closest(".cell_output") ? "yes" : ""})),
             equations: {rendered: count(".katex"), sources: count("span.math, div.math"), wrong: count(".katex-error")},

@@ -122,8 +122,8 @@ def test_some_chapter_refers_to_an_equation(views: Views) -> None:
 
 
 @each_page
-def test_no_traceback_is_shown(views: Views, page: str) -> None:
-    assert "Traceback" not in views[f"{page}.html", 1280, "light"].text
+def test_only_intended_errors_are_shown(views: Views, page: str) -> None:
+    assert views[f"{page}.html", 1280, "light"].tracebacks == 0, "a traceback outside a cell tagged raises-exception"
 
 
 def test_katex_style_sheet_and_script_are_one_version() -> None:
@@ -251,6 +251,8 @@ BROKEN = """<!doctype html><html lang="en"><head><title>Broken</title></head><bo
 <p style="color: #ccc; background: #fff">too pale to read</p>
 <span class="math"><span class="katex-error">x</span></span>
 <div class="math" id="equation-a"><span class="eqno">(2)</span></div><a href="#equation-a">Eq. (1)</a>
+<div class="cell"><div class="cell_output">Traceback (most recent call last)</div></div>
+<div class="cell tag_raises-exception"><div class="cell_output">Traceback (most recent call last)</div></div>
 <script>console.error("an error of the page")</script></main></body></html>"""
 
 
@@ -272,6 +274,7 @@ def test_broken_page_loading_is_noticed(broken: View) -> None:
 
 def test_broken_page_reading_is_noticed(broken: View) -> None:
     assert broken.overflow > 400
+    assert broken.tracebacks == 1
     assert [image["alt"] for image in broken.images] == ["", "a picture"]
     assert any(violation.startswith("image-alt") for violation in broken.violations)
     assert any(violation.startswith("color-contrast") for violation in broken.violations)
