@@ -47,6 +47,7 @@ class ChannelAttention(nn.Module):
         gate: "sigmoid", "hardsigmoid", "tanh" or "relu".
         init: "default" keeps PyTorch's initial values: a fresh gate is about 0.5. "identity" starts as the exact
             identity: W_1 is zero and the gate is twice the sigmoid.
+        device, dtype: of the weights, as in torch's own layers.
 
     Shape: (B, C, H, W) -> (B, C, H, W), in the dtype and memory format of the input. `attention` gives M_c alone.
 
@@ -65,6 +66,8 @@ class ChannelAttention(nn.Module):
         pool: str = "avg+max",
         gate: str = "sigmoid",
         init: str = "default",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         units = hidden_units(channels, reduction, hidden)
@@ -75,6 +78,7 @@ class ChannelAttention(nn.Module):
         self.gate = Gate(gate, init)
         if init == "identity":
             start_at_zero(self.W_1)
+        self.to(device, dtype)
 
     def attention(self, F: Tensor) -> Tensor:
         """M_c(F), shape (B, C, 1, 1). The P descriptors go through the shared MLP in one call."""
@@ -148,6 +152,7 @@ class SpatialAttention(nn.Module):
         gate: "sigmoid", "hardsigmoid", "tanh" or "relu".
         init: "default" keeps PyTorch's initial values: a fresh gate is about 0.5. "identity" starts as the exact
             identity: the last layer (batch norm, or convolution without one) is zero and the gate is twice the sigmoid.
+        device, dtype: of the weights, as in torch's own layers.
 
     Shape: (B, C, H, W) -> (B, C, H, W), in the dtype and memory format of the input. `attention` gives M_s alone.
 
@@ -166,6 +171,8 @@ class SpatialAttention(nn.Module):
         bn: bool = True,
         gate: str = "sigmoid",
         init: str = "default",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         odd_kernel(kernel_size)
@@ -178,6 +185,7 @@ class SpatialAttention(nn.Module):
         self.gate = Gate(gate, init)
         if init == "identity":
             start_at_zero(self.norm if bn else self.conv)
+        self.to(device, dtype)
 
     def attention(self, F: Tensor) -> Tensor:
         """M_s(F), shape (B, 1, H, W)."""
@@ -279,6 +287,7 @@ class CBAM(nn.Module):
         gate: gate function of both: "sigmoid", "hardsigmoid", "tanh" or "relu".
         init: "default" keeps PyTorch's initial values: both gates start near 0.5, so a fresh CBAM gives about a quarter
             of its input. "identity" starts as the exact identity, for inserting into a trained network.
+        device, dtype: of the weights, as in torch's own layers.
 
     The defaults are equations (1) to (3) with the biases and the batch norm of the released code, because the paper's
     parameter counts include them. `CBAM.paper`, `.official`, `.timm` and `.keras` give those conventions exactly.
@@ -305,6 +314,8 @@ class CBAM(nn.Module):
         order: str = "channel-first",
         gate: str = "sigmoid",
         init: str = "default",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self.order = choose("order", order, ORDERS)
@@ -330,6 +341,7 @@ class CBAM(nn.Module):
                 init=init,
             )
         )
+        self.to(device, dtype)
 
     def forward(self, F: Tensor) -> Tensor:
         M_1, M_2 = ORDERS[self.order](self.channel_attention.attention, self.spatial_attention.attention)  # M_c, M_s

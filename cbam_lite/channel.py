@@ -7,6 +7,7 @@ ECA: Wang et al., "ECA-Net: Efficient Channel Attention for Deep Convolutional N
 import math
 from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 
 from cbam_lite.parts import (
@@ -42,6 +43,7 @@ class SqueezeExcitation(nn.Module):
         gate: "sigmoid", "hardsigmoid", "tanh" or "relu".
         init: "default" keeps PyTorch's initial values: a fresh gate is about 0.5. "identity" starts as the exact
             identity: W_2 is zero and the gate is twice the sigmoid.
+        device, dtype: of the weights, as in torch's own layers.
 
     Shape: (B, C, H, W) -> (B, C, H, W), in the dtype and memory format of the input.
 
@@ -60,6 +62,8 @@ class SqueezeExcitation(nn.Module):
         pool: str = "avg",
         gate: str = "sigmoid",
         init: str = "default",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         units = hidden_units(channels, reduction, hidden)
@@ -70,6 +74,7 @@ class SqueezeExcitation(nn.Module):
         self.gate = Gate(gate, init)
         if init == "identity":
             start_at_zero(self.W_2)
+        self.to(device, dtype)
 
     def attention(self, F: Tensor) -> Tensor:
         """The gate s, shape (B, C, 1, 1)."""
@@ -134,7 +139,7 @@ class EfficientChannelAttention(nn.Module):
         channels: C, the channels of the map.
         kernel_size: k, odd. None takes the paper's formula, `eca_kernel_size(channels, gamma, b)`.
         gamma, b: the constants of that formula.
-        pool, gate, init: as in `SqueezeExcitation`; "identity" zeroes the kernel.
+        pool, gate, init, device, dtype: as in `SqueezeExcitation`; "identity" zeroes the kernel.
 
     Shape: (B, C, H, W) -> (B, C, H, W), in the dtype and memory format of the input.
 
@@ -153,6 +158,8 @@ class EfficientChannelAttention(nn.Module):
         pool: str = "avg",
         gate: str = "sigmoid",
         init: str = "default",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         k = eca_kernel_size(channels, gamma, b) if kernel_size is None else odd_kernel(kernel_size)
@@ -162,6 +169,7 @@ class EfficientChannelAttention(nn.Module):
         self.gate = Gate(gate, init)
         if init == "identity":
             start_at_zero(self.conv)
+        self.to(device, dtype)
 
     def attention(self, F: Tensor) -> Tensor:
         """The gate s, shape (B, C, 1, 1)."""

@@ -76,6 +76,7 @@ def multiply_adds(
     Raises:
         ValueError: the groups do not divide the channels.
     """
+    positive_int("groups", groups)
     if in_channels % groups or out_channels % groups:
         raise ValueError(
             f"groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}: "

@@ -8,7 +8,7 @@ import fnmatch
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from cbam_lite.cbam import CBAM, ChannelAttention, SpatialAttention
 from cbam_lite.channel import EfficientChannelAttention, SqueezeExcitation
@@ -73,8 +73,9 @@ def insert_attention(
         options["init"] = init
     places = [(name, channels_after(model, name)) for name in names]
     inserted = [like(model.get_submodule(name), build(attention, channels, options)) for name, channels in places]
-    for (name, channels), module in zip(places, inserted, strict=True):
+    for name, module in reversed(list(zip(names, inserted, strict=True))):  # what stands inside a place goes first
         model.set_submodule(name, Attended(model.get_submodule(name), module))
+    for (name, channels), module in zip(places, inserted, strict=True):
         if report is not None:
             report(f"{type(module).__name__} for {channels} channels after {name}")
     return model
@@ -111,12 +112,15 @@ def matching(model: nn.Module, where: str | Sequence[str]) -> list[str]:
 def channels_after(model: nn.Module, name: str) -> int:
     """Channels of what the named module gives: those of its last norm or convolution."""
     place = model.get_submodule(name)
-    if any(isinstance(module, ATTENTION) for module in place.modules()):
+    inside = isinstance(model.get_submodule(name.rpartition(".")[0]), Attended)
+    if inside or any(isinstance(module, ATTENTION) for module in place.modules()):
         raise ValueError(f"{name} already has attention: insert once, or name another place with where=...")
     for module in reversed(list(place.modules())):
-        channels = getattr(module, "num_features", None) or getattr(module, "out_channels", None)
-        if channels is not None:
-            return int(channels)
+        for attribute in ("num_features", "num_channels", "out_channels"):  # of batch norm, group norm, convolution
+            if isinstance(channels := getattr(module, attribute, None), int):
+                return channels
+        if isinstance(weight := getattr(module, "weight", None), Tensor) and weight.dim() == 1:  # of a frozen norm
+            return len(weight)
     raise ValueError(
         f"cannot tell the channels after {name} ({type(place).__name__} has no norm and no convolution): "
         "insert after a convolution or a norm instead"
@@ -124,15 +128,17 @@ def channels_after(model: nn.Module, name: str) -> int:
 
 
 def build(attention: Callable[..., nn.Module], channels: int, options: dict[str, Any]) -> nn.Module:
+    if isinstance(attention, nn.Module):
+        raise TypeError(f"attention is a module, built already: pass {type(attention).__name__}, not an instance of it")
     module = attention(channels, **options)
     if not isinstance(module, nn.Module):
-        raise TypeError(f"attention({channels}) gave {type(module).__name__}, not a module: pass CBAM, not CBAM(64)")
+        raise TypeError(f"attention({channels}) gave {type(module).__name__}, not a module: pass CBAM, for example")
     return module
 
 
 def like(place: nn.Module, module: nn.Module) -> nn.Module:
     """The new module on the device, in the dtype and in the mode of the place."""
-    parameter = next(iter(place.parameters()), None)
-    if parameter is not None:
-        module.to(parameter.device, parameter.dtype)
+    weights = [tensor for tensor in (*place.parameters(), *place.buffers()) if tensor.is_floating_point()]
+    if weights:
+        module.to(weights[0].device, weights[0].dtype)
     return module.train(place.training)

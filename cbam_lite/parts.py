@@ -205,7 +205,7 @@ def check_map(x: Tensor, channels: int, weight: Tensor) -> tuple[int, int, int, 
         raise ValueError(f"the map is empty: H={H}, W={W} in {tuple(x.shape)}; pool or pad less before this module")
     if x.device != weight.device:
         raise ValueError(f"x is on {x.device} but the module is on {weight.device}: use module.to(x.device)")
-    if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+    if x.dtype != weight.dtype and not (x.is_floating_point() and torch.is_autocast_enabled(x.device.type)):
         fix = f"module.to({x.dtype})" if x.is_floating_point() else f"x.to({weight.dtype}), scaled as in training"
         raise TypeError(f"x is {x.dtype} but the module is {weight.dtype}: use {fix}")
     return B, C, H, W

@@ -63,11 +63,11 @@ def figure(title: str, alt: str, rows: int = 1, columns: int = 1, height: float 
         title: the figure's message, one sentence, drawn above it.
         alt: the text alternative, made from the plotted numbers.
         rows, columns: the grid; the block gets its axes in reading order.
-        height: inches for one row. Every figure is 6.4 inches wide, so that its letters stay readable on a phone.
+        height: inches for one row. Every figure is 5.6 inches wide, so that its letters stay readable on a phone.
     """
     with plt.rc_context(STYLE):
-        picture, axes = plt.subplots(rows, columns, figsize=(6.4, rows * height + 0.4), squeeze=False)
-        picture.suptitle(textwrap.fill(title, 60), x=0.01, ha="left", fontsize=12, fontweight="bold")
+        picture, axes = plt.subplots(rows, columns, figsize=(5.6, rows * height + 0.4), squeeze=False)
+        picture.suptitle(textwrap.fill(title, 54), x=0.01, ha="left", fontsize=12, fontweight="bold")
         yield list(axes.flat)
         show(picture, alt)
 
@@ -105,7 +105,7 @@ def small_png(picture: Figure) -> bytes:
     from PIL import Image  # comes with Matplotlib
 
     full, small = io.BytesIO(), io.BytesIO()
-    picture.savefig(full, format="png", dpi=150)
+    picture.savefig(full, format="png", dpi=170)
     colours = Image.open(full).convert("RGB").quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     colours.save(small, format="png", optimize=True)
     return small.getvalue()
@@ -194,7 +194,7 @@ def draw_gate(
     """A channel gate (C,) as one bar a channel, with the line at 1 where nothing changes."""
     array = as_array(gate)
     bars = ax.bar(np.arange(len(array)), array, color=colour, width=0.8)
-    if len(array) <= 8:
+    if len(array) <= 8:  # few enough to read
         ax.bar_label(bars, fmt="%.2f", fontsize=10)
     ax.axhline(1, color=NEUTRAL, linewidth=0.8, linestyle="--")
     ax.set_xlabel("channel")

@@ -33,6 +33,9 @@ class AttentionMaps(Mapping[str, Tensor]):
             raise ValueError(f"{name} ran on maps of several sizes, {shapes}: record one size at a time")
         return torch.cat(passes)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._passes
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._passes)
 
@@ -100,7 +103,7 @@ def record_attention(model: nn.Module, *, detach: bool = True) -> Iterator[Atten
         keep = functools.partial(maps._add, name or type(module).__name__, isinstance(module, SpatialAttention), detach)
         handles.append(module.gate.register_forward_hook(keep))
     try:
-        with torch.compiler.set_stance("force_eager") if compiled else contextlib.nullcontext():
+        with torch.compiler.set_stance("force_eager"):  # a part of the model may be compiled, too
             yield maps
     finally:
         for handle in handles:

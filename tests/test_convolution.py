@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import reference
 import torch
+
 from cbam_lite import multiply_adds, output_size, partial_maps
 
 # The chapter's worked example: a 5x5 image and a kernel that looks for vertical edges.
@@ -80,7 +81,7 @@ def test_output_size_errors_name_the_fix() -> None:
         output_size(5, 3, padding=-1)
     with pytest.raises(ValueError, match="stride=0 must be at least 1"):
         output_size(5, 3, stride=0)
-    with pytest.raises(TypeError, match="kernel must be a whole number, got 3.0 of type float"):
+    with pytest.raises(TypeError, match=r"kernel must be a whole number, got 3\.0 of type float"):
         output_size(5, 3.0)  # type: ignore[arg-type]
 
 
@@ -98,5 +99,10 @@ def test_multiply_adds_of_a_known_layer() -> None:
 
 
 def test_multiply_adds_says_which_groups_fit() -> None:
-    with pytest.raises(ValueError, match="groups=3 must divide in_channels=8 and out_channels=12.*divisor such as 4"):
+    with pytest.raises(ValueError, match=r"groups=3 must divide in_channels=8 and out_channels=12.*divisor such as 4"):
         multiply_adds(8, 12, 3, 5, 5, groups=3)
+
+
+def test_multiply_adds_refuses_zero_groups() -> None:
+    with pytest.raises(ValueError, match="groups=0 must be at least 1"):
+        multiply_adds(8, 12, 3, 5, 5, groups=0)

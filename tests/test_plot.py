@@ -1,0 +1,269 @@
+"""Figures show what they say: the text beside a picture, and what is drawn on the axes."""
+
+import base64
+import sys
+
+import IPython
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+
+from cbam_lite import overlay, plot
+
+ALT = "A map with values from 0 to 1."
+
+
+@pytest.fixture
+def ax() -> Axes:
+    yield plt.subplots()[1]
+    plt.close("all")
+
+
+@pytest.fixture
+def displayed(monkeypatch: pytest.MonkeyPatch) -> list:
+    """What a notebook would show: a kernel is running, and its display keeps what it is given."""
+    shown: list = []
+    plt.switch_backend("Agg")  # pyplot looks for IPython when it picks its backend: before IPython is faked
+    monkeypatch.setattr(IPython, "get_ipython", lambda: object())
+    monkeypatch.setattr("IPython.display.display", lambda bundle, raw: shown.append((bundle, raw)))
+    return shown
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> list:
+    """Counts calls of plt.show()."""
+    calls: list = []
+    monkeypatch.setattr(plt, "show", lambda: calls.append("show"))
+    return calls
+
+
+# ---- a figure and its text ------------------------------------------------------------------------------------------
+
+
+def test_in_a_notebook_picture_and_text_are_one_output(displayed: list, windows: list) -> None:
+    picture = plt.figure(figsize=(2, 1))
+    plot.show(picture, ALT)
+    ((bundle, raw),) = displayed
+    assert raw is True
+    assert bundle.keys() == {"image/png", "text/plain"}
+    assert bundle["text/plain"] == ALT
+    assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
+    assert not plt.fignum_exists(picture.number)
+    assert windows == []
+
+
+def test_the_small_png_keeps_size_and_colours(tmp_path) -> None:
+    picture, ax = plt.subplots(figsize=(2, 1))
+    ax.set_position([0, 0, 1, 1])
+    ax.set_axis_off()
+    ax.add_patch(plt.Rectangle((0, 0), 1, 1, color=plot.OUTPUT))
+    file = tmp_path / "figure.png"
+    file.write_bytes(plot.small_png(picture))
+    plt.close(picture)
+    pixels = plt.imread(file)[..., :3]
+    assert pixels.shape[:2] == (170, 340)
+    wanted = np.array([int(plot.OUTPUT[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    np.testing.assert_allclose(pixels[85, 170], wanted, atol=0.05)
+
+
+def test_outside_a_notebook_a_window_opens(windows: list) -> None:
+    picture = plt.figure()
+    plot.show(picture, ALT)
+    assert windows == ["show"]
+    assert plt.fignum_exists(picture.number)
+    plt.close(picture)
+
+
+def test_without_ipython_a_window_opens(windows: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "IPython", None)
+    picture = plt.figure()
+    plot.show(picture, ALT)
+    assert windows == ["show"]
+    plt.close(picture)
+
+
+def test_a_text_that_says_nothing_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"alt='a plot' is too short to stand for the figure: say what its numbers say"
+    ):
+        plot.show(plt.figure(), "a plot")
+    plt.close("all")
+
+
+def test_figure_gives_axes_in_reading_order_and_shows(displayed: list) -> None:
+    with plot.figure("The message", ALT, rows=2, columns=3, height=1.5) as axes:
+        picture = axes[0].figure
+        assert len(axes) == 6
+        assert picture.get_size_inches().tolist() == [5.6, 3.4]
+        assert picture.get_suptitle() == "The message"
+        picture.canvas.draw()
+        x = [ax.get_position().x0 for ax in axes]
+        y = [ax.get_position().y0 for ax in axes]
+        assert x[0] < x[1] < x[2]
+        assert y[0] > y[3]
+        assert displayed == []
+    assert displayed[0][0]["text/plain"] == ALT
+
+
+def test_figure_style_ends_with_the_block(displayed: list) -> None:
+    before = plt.rcParams["axes.titlelocation"]
+    with plot.figure("The message", ALT):
+        assert plt.rcParams["axes.titlelocation"] == "left"
+    assert plt.rcParams["axes.titlelocation"] == before
+
+
+def test_describe_says_size_range_and_place() -> None:
+    text = plot.describe(torch.tensor([[0.0, 7.5, 2.0], [2.0, -3.0, 1.0]]), "the map")
+    assert text == "the map, 2 x 3, runs from -3.00 to 7.50 and is largest at row 0, column 1"
+    assert plot.describe(np.array([1.0, 4.0]), "the gate").endswith("from 1.00 to 4.00 and is largest at index 1")
+    assert plot.describe(torch.arange(8.0).reshape(2, 2, 2), "z").endswith("is largest at index 1, 1, 1")
+    with pytest.raises(ValueError, match="the map is empty: there is nothing to describe"):
+        plot.describe(torch.zeros(0, 3), "the map")
+
+
+def test_as_array_takes_what_chapters_have() -> None:
+    assert plot.as_array(torch.ones(2, dtype=torch.bfloat16, requires_grad=True)).tolist() == [1, 1]
+    assert plot.as_array([1, 2]).dtype == float
+    assert plot.as_array(np.array([True, False])).tolist() == [1, 0]
+
+
+# ---- what is drawn --------------------------------------------------------------------------------------------------
+
+
+def drawn(ax: Axes) -> np.ndarray:
+    return np.asarray(ax.images[0].get_array())
+
+
+def test_draw_image_takes_tensors_and_arrays(ax: Axes) -> None:
+    image = torch.rand(3, 4, 5)
+    plot.draw_image(ax, image, "a cat")
+    np.testing.assert_allclose(drawn(ax), image.permute(1, 2, 0))
+    assert ax.get_title() == "a cat"
+    assert not ax.axison
+    plot.draw_image(plt.figure().subplots(), image.permute(1, 2, 0).numpy())
+
+
+def test_draw_image_cuts_values_outside_0_to_1(ax: Axes) -> None:
+    plot.draw_image(ax, torch.full((3, 2, 2), 1.5))
+    assert drawn(ax).max() == 1
+
+
+def test_draw_map_uses_its_own_range(ax: Axes) -> None:
+    image = plot.draw_map(ax, torch.tensor([[1.0, 2.0], [3.0, 5.0]]), "gate")
+    assert image.get_clim() == (1, 5)
+    assert image.get_cmap().name == "viridis"
+    assert ax.get_title() == "gate"
+    assert len(ax.figure.axes) == 1
+
+
+def test_draw_map_centres_signed_values(ax: Axes) -> None:
+    image = plot.draw_map(ax, np.array([[-1.0, 3.0]]), signed=True)
+    assert image.get_clim() == (-3, 3)
+    assert image.get_cmap().name == "RdBu_r"
+    assert plot.draw_map(ax, np.zeros((2, 2)), signed=True).get_clim() == (-1, 1)
+
+
+def test_draw_map_takes_limits_and_a_colour_bar(ax: Axes) -> None:
+    image = plot.draw_map(ax, torch.rand(3, 3), limits=(0, 2), bar=True)
+    assert image.get_clim() == (0, 2)
+    assert len(ax.figure.axes) == 2
+
+
+def test_draw_numbers_writes_every_number_in_its_cell(ax: Axes) -> None:
+    mark = np.array([[True, False, False], [False, False, True]])
+    plot.draw_numbers(ax, torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.25]]), "F", mark=mark, digits=1)
+    texts = {text.get_position(): text.get_text() for text in ax.texts}
+    assert texts == {(0, 0): "1.0", (1, 0): "2.0", (2, 0): "3.0", (0, 1): "4.0", (1, 1): "5.0", (2, 1): "6.2"}
+    assert drawn(ax).tolist() == mark.astype(float).tolist()
+    assert ax.get_title() == "F"
+
+
+def test_draw_numbers_without_marks_or_digits(ax: Axes) -> None:
+    plot.draw_numbers(ax, [[-5, 0]])
+    assert [text.get_text() for text in ax.texts] == ["-5", "0"]
+    assert not drawn(ax).any()
+
+
+@pytest.mark.parametrize(("channels", "labels"), [(8, 8), (9, 0)])
+def test_draw_gate_has_one_bar_a_channel(ax: Axes, channels: int, labels: int) -> None:
+    gate = torch.rand(channels)
+    plot.draw_gate(ax, gate, "M_c", colour=plot.SPATIAL)
+    np.testing.assert_allclose([bar.get_height() for bar in ax.patches], gate)
+    assert {to_hex(bar.get_facecolor()).upper() for bar in ax.patches} == {plot.SPATIAL}
+    assert len(ax.texts) == labels
+    assert ax.lines[0].get_ydata()[0] == 1
+    assert (ax.get_xlabel(), ax.get_title()) == ("channel", "M_c")
+
+
+def test_draw_gate_labels_say_the_values(ax: Axes) -> None:
+    plot.draw_gate(ax, [0.5, 0.25])
+    assert [text.get_text() for text in ax.texts] == ["0.50", "0.25"]
+
+
+@pytest.mark.parametrize(("columns", "arrows", "rows"), [(None, 4, 1), (3, 3, 2), (5, 4, 1), (1, 0, 5)])
+def test_draw_flow_wraps_boxes_into_rows(ax: Axes, columns, arrows: int, rows: int) -> None:
+    names = ["F", "pool", "MLP", "gate", "F'"]
+    plot.draw_flow(ax, [(name, plot.INPUT) for name in names], columns=columns)
+    boxes = [text for text in ax.texts if text.get_text()]
+    assert [box.get_text() for box in boxes] == names
+    assert len(ax.texts) - len(boxes) == arrows
+    heights = [box.get_position()[1] for box in boxes]
+    assert len(set(heights)) == rows
+    assert heights == sorted(heights, reverse=True)
+
+
+# ---- overlay --------------------------------------------------------------------------------------------------------
+
+
+def test_overlay_has_the_size_of_the_image_and_values_of_a_picture() -> None:
+    picture = overlay(torch.rand(3, 20, 30), torch.rand(5, 4))
+    assert picture.shape == (20, 30, 3)
+    assert picture.min() >= 0
+    assert picture.max() <= 1
+
+
+def test_overlay_mixes_grey_and_colours_by_alpha() -> None:
+    image, gate = torch.rand(3, 6, 6), torch.rand(6, 6)
+    grey = image.mean(0)[..., None].numpy()
+    np.testing.assert_allclose(overlay(image, gate, alpha=0), np.broadcast_to(grey, (6, 6, 3)), rtol=1e-6)
+    stretched = (gate - gate.min()) / (gate.max() - gate.min())
+    colours = plt.get_cmap("viridis")(stretched.numpy())[..., :3]
+    np.testing.assert_allclose(overlay(image, gate, alpha=1), colours, atol=0.01)
+    np.testing.assert_allclose(overlay(image, gate, 0.25), 0.75 * grey + 0.25 * colours, atol=0.01)
+
+
+def test_overlay_puts_the_brightest_colour_at_the_largest_gate() -> None:
+    gate = torch.zeros(4, 4)
+    gate[3, 0] = 2
+    picture = overlay(torch.zeros(3, 40, 40), gate, alpha=1)
+    row, column = np.unravel_index(picture.sum(2).argmax(), (40, 40))
+    assert row > 30
+    assert column < 10
+
+
+def test_overlay_of_an_even_map_is_its_lowest_colour() -> None:
+    picture = overlay(torch.zeros(3, 4, 4), np.full((2, 2), 0.5), alpha=1)
+    np.testing.assert_allclose(picture, np.broadcast_to(plt.get_cmap("viridis")(0.0)[:3], (4, 4, 3)))
+
+
+@pytest.mark.parametrize(
+    ("image", "gate"),
+    [
+        (torch.zeros(1, 3, 8, 8), torch.zeros(4, 4)),
+        (torch.zeros(8, 8, 3), torch.zeros(4, 4)),
+        (torch.zeros(3, 8, 8), torch.zeros(2, 4, 4)),
+    ],
+)
+def test_overlay_says_which_shapes_it_needs(image: torch.Tensor, gate: torch.Tensor) -> None:
+    with pytest.raises(
+        ValueError, match=r"one image \(3, H, W\) and one map \(h, w\), got .*maps.spatial\[name\]\[0\]"
+    ):
+        overlay(image, gate)
+
+
+def test_overlay_refuses_alpha_outside_0_to_1() -> None:
+    with pytest.raises(ValueError, match=r"alpha=1.5 must be between 0 \(image only\) and 1 \(map only\)"):
+        overlay(torch.zeros(3, 8, 8), torch.zeros(4, 4), alpha=1.5)
