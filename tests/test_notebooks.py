@@ -13,6 +13,7 @@ from first_cell import first_cell
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
+CHAPTERS = [path for path in NOTEBOOKS if path.stem != "welcome"]
 TAGS = {
     "remove-cell",
     "hide-input",
@@ -37,6 +38,11 @@ def source(cell: Notebook) -> str:
 
 def tags(cell: Notebook) -> set[str]:
     return set(cell["metadata"].get("tags", []))
+
+
+def headings(notebook: Notebook) -> list[str]:
+    prose = [source(cell) for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
+    return [line for text in prose for line in text.splitlines() if re.match("#+ ", line)]
 
 
 def lines_of_code(cell: Notebook) -> int:
@@ -135,6 +141,21 @@ def solutions_are_folded(notebook: Notebook) -> Iterator[str]:
             yield f"a solution is tagged hide-cell and solution, cellView form, and titled: {source(cell)[:60]!r}"
 
 
+def page_has_a_title_and_asserts(notebook: Notebook) -> Iterator[str]:
+    if sum(line.startswith("# ") for line in headings(notebook)) != 1:
+        yield "one heading of the first level is the title"
+    if not any(re.search(r"^ *assert ", source(cell), re.M) for cell in code(notebook)):
+        yield "nothing is asserted"
+
+
+def chapter_sums_up_and_asks(notebook: Notebook) -> Iterator[str]:
+    if missing := {"## Summary", "## Exercises"} - set(headings(notebook)):
+        yield f"a chapter has {sorted(missing)}"
+    solutions = sum("solution" in tags(cell) for cell in code(notebook))
+    if solutions < 3:
+        yield f"{solutions} solutions, a chapter has at least 3"
+
+
 RULES: list[Callable[[Notebook], Iterator[str]]] = [
     first_cell_is_the_canonical_one,
     every_cell_has_run_in_order,
@@ -149,6 +170,7 @@ RULES: list[Callable[[Notebook], Iterator[str]]] = [
     package_is_imported,
     metadata_is_plain,
     solutions_are_folded,
+    page_has_a_title_and_asserts,
 ]
 
 
@@ -158,70 +180,113 @@ def test_notebook_keeps_the_rule(path: Path, rule: Callable[[Notebook], Iterator
     assert list(rule(json.loads(path.read_text()))) == []
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_chapter_asserts_sums_up_and_asks(path: Path) -> None:
-    notebook = json.loads(path.read_text())
-    assert any("assert " in source(cell) for cell in code(notebook))
-    headings = [line for cell in notebook["cells"] for line in source(cell).splitlines() if line.startswith("#")]
-    assert sum(line.startswith("# ") for line in headings if not line.startswith(("# @", "# In Colab"))) >= 1
-    if path.stem != "welcome":
-        assert "## Summary" in headings
-        assert "## Exercises" in headings
-        assert sum("solution" in tags(cell) for cell in code(notebook)) >= 3
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_chapter_sums_up_and_asks(path: Path) -> None:
+    assert list(chapter_sums_up_and_asks(json.loads(path.read_text()))) == []
 
 
 def test_notebooks_are_those_of_the_table_of_contents() -> None:
-    assert {f"book/{path.stem}" for path in NOTEBOOKS} == notebooks_of_the_toc()
+    assert notebooks_of(ROOT) == notebooks_of_the_toc(ROOT)
 
 
 def test_notebooks_are_small() -> None:
     assert {path.name: path.stat().st_size for path in NOTEBOOKS if path.stat().st_size > 1_000_000} == {}
 
 
-def notebooks_of_the_toc() -> set[str]:
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+def notebooks_of(root: Path) -> set[str]:
+    return {f"book/{path.stem}" for path in (root / "book").glob("*.ipynb")}
+
+
+def notebooks_of_the_toc(root: Path) -> set[str]:
+    toc = yaml.safe_load((root / "_toc.yml").read_text())
     pages = [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
-    return {page for page in pages if not (ROOT / f"{page}.md").exists()}
+    return {page for page in pages if not (root / f"{page}.md").exists()}
 
 
 # ---- each rule must fail on a notebook that breaks it ----------------------------------------------------------------
 
 
 def good_notebook() -> Notebook:
-    """Two cells that keep every rule."""
+    """A chapter that keeps every rule: first cell, a figure, three solutions."""
     figure = {"output_type": "display_data", "data": {"image/png": "", "text/plain": "A figure with numbers 1 and 2."}}
+    solution = {"tags": ["hide-cell", "solution"], "cellView": "form"}
     cells = [
-        {"source": first_cell(), "metadata": {"tags": ["remove-cell"]}, "execution_count": 1, "outputs": []},
-        {"source": "import cbam_lite\nprint(1)", "metadata": {}, "execution_count": 2, "outputs": [figure]},
+        {"source": first_cell(), "metadata": {"tags": ["remove-cell"]}, "outputs": []},
+        {"source": "import cbam_lite\nassert 1 == 1\nprint(1)", "metadata": {}, "outputs": [figure]},
+        *({"source": f"# @title Solution to exercise {n}", "metadata": solution, "outputs": []} for n in (1, 2, 3)),
     ]
-    metadata = {"kernelspec": {"name": "python3"}}
-    return {"cells": [{"cell_type": "code", **cell} for cell in cells], "metadata": metadata}
+    counted = [{"cell_type": "code", "execution_count": count, **cell} for count, cell in enumerate(cells, start=1)]
+    prose = {"cell_type": "markdown", "source": "# Title\n## Summary\n## Exercises", "metadata": {}}
+    return copy.deepcopy({"cells": [*counted, prose], "metadata": {"kernelspec": {"name": "python3"}}})
 
 
-def stderr(cell: Notebook) -> None:
-    cell["outputs"] = [{"output_type": "stream", "name": "stderr", "text": "warning"}]
+def stored(kind: str, **content: object) -> Callable[[Notebook, Notebook], object]:
+    return lambda nb, cell: cell.update(outputs=[{"output_type": kind, **content}])
 
 
-BREAKS: dict[str, Callable[[Notebook, Notebook], object]] = {
-    "first_cell_is_the_canonical_one": lambda nb, cell: nb["cells"][0].update(source="%pip install cbam-lite"),
-    "every_cell_has_run_in_order": lambda nb, cell: cell.update(execution_count=None),
-    "figures_and_prints_are_stored": lambda nb, cell: cell.update(outputs=[]),
-    "outputs_are_clean": lambda nb, cell: stderr(cell),
-    "expected_errors_happen": lambda nb, cell: cell["metadata"].update(tags=["raises-exception"]),
-    "tags_are_known": lambda nb, cell: cell["metadata"].update(tags=["hide_input"]),
-    "paths_are_relative": lambda nb, cell: cell.update(source="open('/home/me/cat.png')"),
-    "figures_have_a_text": lambda nb, cell: cell["outputs"][0]["data"].update({"text/plain": "<Figure size 6x4>"}),
-    "cells_are_short": lambda nb, cell: cell.update(source="x = 1\n" * 16),
-    "magics_are_only_pip": lambda nb, cell: cell.update(source="%matplotlib inline"),
-    "package_is_imported": lambda nb, cell: cell.update(source="import torch"),
-    "metadata_is_plain": lambda nb, cell: nb["metadata"].update(widgets={}),
-    "solutions_are_folded": lambda nb, cell: cell.update(source="# @title Solution to exercise 1\nassert True"),
-}
+def written(source: str) -> Callable[[Notebook, Notebook], object]:
+    return lambda nb, cell: cell.update(source=source)
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_rule_passes_a_good_notebook_and_fails_a_broken_one(rule: Callable[[Notebook], Iterator[str]]) -> None:
+def tagged(*tags: str) -> Callable[[Notebook, Notebook], object]:
+    return lambda nb, cell: cell["metadata"].update(tags=list(tags))
+
+
+# Each breaks a good notebook, or the cell with the figure in it.
+BREAKS: list[tuple[Callable[[Notebook], Iterator[str]], Callable[[Notebook, Notebook], object]]] = [
+    (first_cell_is_the_canonical_one, lambda nb, cell: nb["cells"][0].update(source="%pip install cbam-lite")),
+    (first_cell_is_the_canonical_one, lambda nb, cell: nb["cells"][0]["metadata"].clear()),
+    (every_cell_has_run_in_order, lambda nb, cell: cell.update(execution_count=None)),
+    (every_cell_has_run_in_order, lambda nb, cell: cell.update(execution_count=7)),
+    (figures_and_prints_are_stored, lambda nb, cell: cell.update(outputs=[])),
+    (outputs_are_clean, stored("stream", name="stderr", text="a warning")),
+    (outputs_are_clean, stored("display_data", data={"image/svg+xml": "<svg/>"})),
+    (outputs_are_clean, stored("error", ename="ValueError", evalue="wrong")),
+    (expected_errors_happen, tagged("raises-exception")),
+    (tags_are_known, tagged("hide_input")),
+    (paths_are_relative, written("open('/home/me/cat.png')")),
+    (paths_are_relative, written(r"open('C:\cat.png')")),
+    (paths_are_relative, stored("stream", name="stdout", text="/tmp/cat.png")),
+    (figures_have_a_text, stored("display_data", data={"image/png": "", "text/plain": "<Figure size 640x480 with 1>"})),
+    (figures_have_a_text, stored("display_data", data={"image/png": "", "text/plain": "A figure."})),
+    (figures_have_a_text, stored("display_data", data={"image/png": ""})),
+    (cells_are_short, written("x = 1\n" * 16)),
+    (magics_are_only_pip, written("%matplotlib inline")),
+    (magics_are_only_pip, written("!ls")),
+    (package_is_imported, written("import torch\nassert True")),
+    (metadata_is_plain, lambda nb, cell: nb["metadata"].update(widgets={})),
+    (metadata_is_plain, lambda nb, cell: nb["metadata"]["kernelspec"].update(name="conda-env")),
+    (metadata_is_plain, lambda nb, cell: cell["metadata"].update(execution={"iopub.status.busy": "2026"})),
+    (solutions_are_folded, written("# @title Solution to exercise 4")),
+    (solutions_are_folded, lambda nb, cell: nb["cells"][2]["metadata"].pop("cellView")),
+    (page_has_a_title_and_asserts, written("import cbam_lite  # assert nothing")),
+    (page_has_a_title_and_asserts, lambda nb, cell: nb["cells"].pop()),
+    (chapter_sums_up_and_asks, lambda nb, cell: nb["cells"].pop()),
+    (chapter_sums_up_and_asks, lambda nb, cell: nb["cells"].pop(2)),
+]
+
+
+@pytest.mark.parametrize("rule", [*RULES, chapter_sums_up_and_asks], ids=lambda rule: rule.__name__)
+def test_rule_passes_a_good_notebook_and_is_shown_to_fail(rule: Callable[[Notebook], Iterator[str]]) -> None:
     assert list(rule(good_notebook())) == []
-    broken = copy.deepcopy(good_notebook())
-    BREAKS[rule.__name__](broken, broken["cells"][1])
+    assert rule in [broken for broken, _ in BREAKS]
+
+
+@pytest.mark.parametrize(("rule", "damage"), BREAKS, ids=[f"{rule.__name__}-{n}" for n, (rule, _) in enumerate(BREAKS)])
+def test_rule_fails_a_broken_notebook(
+    rule: Callable[[Notebook], Iterator[str]], damage: Callable[[Notebook, Notebook], object]
+) -> None:
+    broken = good_notebook()
+    damage(broken, broken["cells"][1])
     assert list(rule(broken)) != []
+
+
+@pytest.mark.parametrize("change", [lambda book: book / "b.ipynb", lambda book: book / "a.ipynb"], ids=["new", "gone"])
+def test_notebook_missing_on_either_side_is_seen(tmp_path: Path, change: Callable[[Path], Path]) -> None:
+    (tmp_path / "book").mkdir()
+    (tmp_path / "_toc.yml").write_text("root: book/a\nparts: []")
+    path = change(tmp_path / "book")
+    (tmp_path / "book" / "a.ipynb").touch()
+    assert notebooks_of(tmp_path) == notebooks_of_the_toc(tmp_path)
+    path.unlink() if path.exists() else path.touch()
+    assert notebooks_of(tmp_path) != notebooks_of_the_toc(tmp_path)

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -17,45 +18,43 @@ FORM = re.compile(r"https://github\.com/([A-Za-z0-9_-]+)/([A-Za-z0-9._-]+)")
 
 def address(root: Path = ROOT) -> str:
     """The address as it stands in pyproject.toml."""
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return str(project["urls"]["Repository"])
 
 
 def owner_and_name(url: str) -> tuple[str, str]:
     match = FORM.fullmatch(url.removesuffix("/").removesuffix(".git"))
     if match is None:
-        raise SystemExit(f"{url!r} is not a repository address: use the form https://github.com/owner/name")
+        raise SystemExit(f"{url!r} is not a repository address: make address URL=https://github.com/owner/name")
     return match[1], match[2]
 
 
-def text_files(root: Path) -> list[Path]:
-    """The project's own text files: tracked, or new and not ignored."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
-    kinds = {".cff", ".ipynb", ".md", ".py", ".toml", ".yml"}
-    return [root / name for name in listed if Path(name).suffix in kinds and (root / name).is_file()]
+def pages(owner: str, name: str) -> str:
+    """Where GitHub Pages publishes the book of a repository."""
+    return f"{owner}.github.io/{name}"
+
+
+def text_files(root: Path) -> Iterator[tuple[Path, str]]:
+    """The project's own text files, tracked or new and not ignored, and what they hold."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True, check=True).stdout
+    for name in sorted(set(listed.split("\0")) - {""}):
+        path = root / name
+        content = path.read_bytes() if path.is_file() and not path.is_symlink() else b"\0"
+        if b"\0" not in content:  # which stands in pictures and fonts
+            yield path, content.decode()
 
 
 def rewrite(root: Path, url: str) -> list[Path]:
     """Write the new address, and the Pages address derived from it, wherever the old ones stand."""
-    old_owner, old_name = owner_and_name(address(root))
-    owner, name = owner_and_name(url)
-    changes = {
-        f"{old_owner}/{old_name}": f"{owner}/{name}",
-        f"{old_owner}.github.io/{old_name}": f"{owner}.github.io/{name}",
-    }
+    old, new = owner_and_name(address(root)), owner_and_name(url)
+    changes = {"/".join(old): "/".join(new), pages(*old): pages(*new)}
+    mention = re.compile(rf"(?<![\w.-])({'|'.join(map(re.escape, changes))})(?![\w-])")
     changed = []
-    for path in text_files(root):
-        text = new = path.read_bytes().decode()
-        for before, after in changes.items():
-            new = new.replace(before, after)
-        if new != text:
-            path.write_bytes(new.encode())
+    for path, text in text_files(root):
+        replaced = mention.sub(lambda match: changes[match[0]], text)
+        if replaced != text:
+            path.write_bytes(replaced.encode())
             changed.append(path)
     return changed
 
@@ -63,11 +62,11 @@ def rewrite(root: Path, url: str) -> list[Path]:
 def strays(root: Path) -> list[str]:
     """Mentions of a repository of our name, or of its Pages, under another owner."""
     owner, name = owner_and_name(address(root))
-    mention = re.compile(rf"(?:github\.com/|/github/)([A-Za-z0-9_-]+)/{re.escape(name)}\b|([A-Za-z0-9_-]+)\.github\.io")
+    mention = re.compile(rf"(?:github\.com/|/github/)([\w-]+)/{re.escape(name)}(?![\w-])|([\w-]+)\.github\.io")
     return [
         f"{path.relative_to(root)}: {match[0]}"
-        for path in text_files(root)
-        for match in mention.finditer(path.read_text())
+        for path, text in text_files(root)
+        for match in mention.finditer(text)
         if (match[1] or match[2]) != owner
     ]
 
@@ -79,6 +78,7 @@ if __name__ == "__main__":
         case ["check"]:
             sys.exit("\n".join(strays(ROOT)) or 0)
         case ["set", url]:
-            print("\n".join(f"changed {path.relative_to(ROOT)}" for path in rewrite(ROOT, url)) or "nothing to change")
+            changed = rewrite(ROOT, url)
+            print("\n".join(f"changed {path.relative_to(ROOT)}" for path in changed) or "nothing to change")
         case _:
             sys.exit(__doc__)

@@ -1,13 +1,13 @@
 """Run each notebook as Colab would: alone in an empty folder, with the built wheel and nothing else of this repository.
 
-    python tools/alone.py --dependencies-of .venv/bin/python
+    python tools/alone.py [WHEEL]   without a wheel, one is built
 
-The wheel goes into a fresh virtual environment that borrows torch and the rest from the environment of the named Python.
+The wheel goes into a fresh virtual environment that borrows torch and the rest from the environment this runs in.
 """
 
-import argparse
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from pathlib import Path
@@ -34,39 +34,44 @@ def wheel(folder: Path) -> Path:
     return next(folder.glob("cbam_lite-*.whl"))
 
 
-def environment(folder: Path, donor: str) -> Path:
-    """A virtual environment with the donor's third-party packages.
+def environment(folder: Path) -> Path:
+    """The Python of a new virtual environment that borrows the third-party packages of ours.
 
     They come through a path line in a .pth file. Python does not read the .pth files behind such a line, so an editable
-    installation of this repository in the donor stays out of sight.
+    installation of this repository stays out of sight.
     """
-    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    output(donor, "-m", "venv", folder)
-    python = folder / "bin/python"
-    (Path(output(python, "-c", where)) / "borrowed.pth").write_text(output(donor, "-c", where) + "\n")
-    kernel = "import ipykernel.kernelspec as k; k.install(prefix=__import__('sys').prefix)"
-    output(python, "-c", kernel)
+    output(sys.executable, "-m", "venv", "--without-pip", folder)
+    python = folder / "bin" / "python"
+    own = Path(output(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"))
+    (own / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    output(python, "-m", "ipykernel", "install", "--prefix", folder)
     return python
 
 
+def install(wheel: Path, python: Path) -> None:
+    output(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", wheel)
+
+
+def run(python: Path, notebook: Path, folder: Path) -> None:
+    """Run one notebook in a new folder that holds nothing else."""
+    empty = folder / notebook.stem
+    empty.mkdir()
+    (empty / notebook.name).write_bytes(notebook.read_bytes())
+    start = time.perf_counter()
+    output(python, "-c", RUNNER, notebook.name, where=empty)
+    print(f"{notebook.name} ran alone in {time.perf_counter() - start:.0f} s", flush=True)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--dependencies-of", required=True, metavar="PYTHON")
-    donor = str(Path(parser.parse_args().dependencies_of).absolute())
-    notebooks = sorted((ROOT / "book").glob("*.ipynb"))
+    named = [Path(argument).resolve() for argument in sys.argv[1:]]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        python = environment(folder / "venv", donor)
-        output(python, "-m", "pip", "install", "--quiet", "--no-deps", wheel(folder))
+        python = environment(folder / "venv")
+        install(named[0] if named else wheel(folder), python)
         versions = "import sys, torch, numpy; print(sys.version.split()[0], torch.__version__, numpy.__version__)"
-        print("Python, torch, numpy:", output(python, "-c", versions))
-        for notebook in notebooks:
-            empty = folder / notebook.stem
-            empty.mkdir()
-            (empty / notebook.name).write_bytes(notebook.read_bytes())
-            start = time.perf_counter()
-            output(python, "-c", RUNNER, notebook.name, where=empty)
-            print(f"{notebook.name} ran alone in {time.perf_counter() - start:.0f} s", flush=True)
+        print("Python, torch, numpy:", output(python, "-c", versions), flush=True)
+        for notebook in sorted((ROOT / "book").glob("*.ipynb")):
+            run(python, notebook, folder)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
-"""Print the path of a Chromium for the tests of the built pages: found, or installed, or nothing with a warning."""
+"""Print the path of a Chromium for the tests of the built pages: found, else installed.
+
+Where none can be had, CI (the variable CI is set) fails; elsewhere we print a warning and an empty line.
+"""
 
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -13,39 +17,63 @@ MAC = (
 )
 
 
-def installed() -> str | None:
-    """A browser that is there already: BROWSER_PATH, one on the PATH, one of macOS, or Playwright's own."""
-    named = os.environ.get("BROWSER_PATH")
-    if named:
-        if not Path(named).exists():
-            sys.exit(f"BROWSER_PATH={named} does not exist: name the executable of a Chromium, or unset it")
-        return named
-    on_path = next(filter(None, map(shutil.which, NAMES)), None)
-    return on_path or next((path for path in MAC if Path(path).exists()), None) or playwrights_own()
+def candidates() -> Iterator[str]:
+    """Where a browser may be: on the PATH, among the applications of macOS, in Playwright's own folder."""
+    yield from filter(None, map(shutil.which, NAMES))
+    yield from (path for path in MAC if Path(path).exists())
+    yield playwrights_own()
 
 
-def playwrights_own() -> str | None:
+def playwrights_own() -> str:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        path = playwright.chromium.executable_path
-    return path if Path(path).exists() else None
+        return playwright.chromium.executable_path
+
+
+def starts(path: str) -> bool:
+    """Whether the browser runs: one without its libraries, or a stub that asks for a snap, does not."""
+    try:
+        return subprocess.run([path, "--version"], capture_output=True, timeout=60, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def installed() -> str | None:
+    """A browser that is there already: BROWSER_PATH, else the first candidate that starts."""
+    named = os.environ.get("BROWSER_PATH")
+    if named:
+        if not starts(named):
+            sys.exit(f"BROWSER_PATH={named} does not start: name the executable of a Chromium, or unset it")
+        return named
+    return next(filter(starts, candidates()), None)
+
+
+def attempt(*command: str) -> None:
+    """Run an installer, its words on stderr. Whether it helped is seen by looking for a browser again."""
+    try:
+        subprocess.run(command, stdout=sys.stderr, timeout=300, check=False)
+    except subprocess.TimeoutExpired:
+        print(f"{' '.join(command)} took more than 5 minutes", file=sys.stderr)
 
 
 def install() -> None:
     """Playwright's own Chromium where it can be downloaded, else the distribution's for root on Debian."""
-    playwright = [sys.executable, "-m", "playwright", "install", "chromium"]
-    if subprocess.run(playwright, stdout=sys.stderr, timeout=300, check=False).returncode == 0:
-        return
-    if shutil.which("apt-get") and os.geteuid() == 0:
-        subprocess.run(["apt-get", "update", "--quiet"], stdout=sys.stderr, check=False)
-        subprocess.run(["apt-get", "install", "--yes", "--quiet", "chromium"], stdout=sys.stderr, check=False)
+    attempt(sys.executable, "-m", "playwright", "install", "chromium")
+    if installed() is None and shutil.which("apt-get") and os.geteuid() == 0:
+        attempt("apt-get", "update", "--quiet")
+        attempt("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "chromium")
 
 
-if __name__ == "__main__":
+def main() -> int:
     if installed() is None:
         install()
     path = installed()
+    print(path or "")
     if path is None:
         print("No browser was found and none could be installed: set BROWSER_PATH to a Chromium.", file=sys.stderr)
-    print(path or "")
+    return int(path is None and bool(os.environ.get("CI")))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

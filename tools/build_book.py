@@ -1,5 +1,8 @@
 """Build the HTML book with warnings as errors, and never show an output that this tree's code did not produce.
 
+    python tools/build_book.py           what has not changed is taken from the last build
+    python tools/build_book.py --fresh   from nothing
+
 Jupyter Book runs a notebook again only when its code cells change. Outputs also depend on the package, the installed
 versions and the settings, so we keep a fingerprint of those beside the build and start from nothing when it differs.
 Prose is not part of it: a change of words rebuilds in seconds.
@@ -12,7 +15,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("cbam_lite", "book/_ext", "requirements.txt", "_config.yml")
+PARTS = ("cbam_lite", "book/_ext", "requirements.txt", "_config.yml", "_toc.yml")
+MADE = ("html", "jupyter_execute", ".doctrees", ".jupyter_cache")  # _build also holds environments, which stay
 
 
 def fingerprint(root: Path) -> str:
@@ -26,16 +30,16 @@ def fingerprint(root: Path) -> str:
     return digest.hexdigest()
 
 
-def build(root: Path) -> int:
+def build(root: Path, fresh: bool = False) -> int:
     """Build into _build/html; returns the exit status of the build."""
     output = root / "_build"
     stamp = output / "fingerprint"
     current = fingerprint(root)
-    if not stamp.exists() or stamp.read_text() != current:
-        for made in ("html", ".doctrees", ".jupyter_cache"):
+    if fresh or not stamp.exists() or stamp.read_text() != current:
+        for made in MADE:
             shutil.rmtree(output / made, ignore_errors=True)
     stamp.unlink(missing_ok=True)  # written again only after a good build, so a failure fails the second time, too
-    jupyter_book = Path(sys.executable).with_name("jupyter-book")
+    jupyter_book = str(Path(sys.executable).with_name("jupyter-book"))
     command = [jupyter_book, "build", str(root), "-W", "--keep-going", "--quiet"]
     status = subprocess.run(command, cwd=root, check=False).returncode
     if status == 0:
@@ -44,7 +48,7 @@ def build(root: Path) -> int:
 
 
 if __name__ == "__main__":
-    status = build(ROOT)
+    status = build(ROOT, fresh="--fresh" in sys.argv[1:])
     if status:
         sys.exit(f"The book did not build (status {status}): the first warning above says where.")
     print(f"\nThe book is built. Open {ROOT / '_build/html/index.html'} in a browser, or run `make serve`.")
