@@ -19,6 +19,7 @@ from cbam_lite.parts import (
     choose,
     he_normal,
     hidden_units,
+    in_dtype,
     odd_kernel,
     pool_names,
     positive_int,
@@ -82,10 +83,11 @@ class ChannelAttention(nn.Module):
 
     def attention(self, F: Tensor) -> Tensor:
         """M_c(F), shape (B, C, 1, 1). The P descriptors go through the shared MLP in one call."""
-        B, C, H, W = check_map(F, self.channels, self.W_0.weight)
+        weight = self.W_0.weight
+        B, C, H, W = check_map(F, self.channels, weight)
         descriptors = torch.stack([POOLS[pool](F, (2, 3)).flatten(1) for pool in self.pools])  # (P, B, C)
         with without_autocast(F):
-            hidden = self.W_0(descriptors.to(self.W_0.weight.dtype)).relu()  # (P, B, C/r)
+            hidden = self.W_0(in_dtype(descriptors, weight.dtype)).relu()  # (P, B, C/r)
             return self.gate(self.W_1(hidden).sum(0)[:, :, None, None])  # (B, C, 1, 1)
 
     def forward(self, F: Tensor) -> Tensor:
@@ -189,7 +191,8 @@ class SpatialAttention(nn.Module):
 
     def attention(self, F: Tensor) -> Tensor:
         """M_s(F), shape (B, 1, H, W)."""
-        B, C, H, W = check_map(F, self.channels, self.conv.weight)
+        weight = self.conv.weight
+        B, C, H, W = check_map(F, self.channels, weight)
         if self.training and isinstance(self.norm, nn.BatchNorm2d) and B * H * W == 1:
             raise ValueError(
                 "one place (B=1, H=1, W=1) has no variance for the batch norm of the spatial gate to train on: "
@@ -197,7 +200,7 @@ class SpatialAttention(nn.Module):
             )
         descriptors = self.descriptors(F)  # (B, P, H, W)
         with without_autocast(F):
-            z = self.norm(self.conv(descriptors.to(self.conv.weight.dtype)))  # (B, 1, H, W)
+            z = self.norm(self.conv(in_dtype(descriptors, weight.dtype)))  # (B, 1, H, W)
             return self.gate(z)
 
     def forward(self, F: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from cbam_lite.parts import (
     choose,
     he_normal,
     hidden_units,
+    in_dtype,
     odd_kernel,
     positive_int,
     scale,
@@ -78,10 +79,11 @@ class SqueezeExcitation(nn.Module):
 
     def attention(self, F: Tensor) -> Tensor:
         """The gate s, shape (B, C, 1, 1)."""
-        B, C, H, W = check_map(F, self.channels, self.W_1.weight)
+        weight = self.W_1.weight
+        B, C, H, W = check_map(F, self.channels, weight)
         z = POOLS[self.pool](F, (2, 3)).flatten(1)  # (B, C)
         with without_autocast(F):
-            hidden = self.W_1(z.to(self.W_1.weight.dtype)).relu()  # (B, C/r)
+            hidden = self.W_1(in_dtype(z, weight.dtype)).relu()  # (B, C/r)
             return self.gate(self.W_2(hidden)[:, :, None, None])  # (B, C, 1, 1)
 
     def forward(self, F: Tensor) -> Tensor:
@@ -173,10 +175,11 @@ class EfficientChannelAttention(nn.Module):
 
     def attention(self, F: Tensor) -> Tensor:
         """The gate s, shape (B, C, 1, 1)."""
-        B, C, H, W = check_map(F, self.channels, self.conv.weight)
+        weight = self.conv.weight
+        B, C, H, W = check_map(F, self.channels, weight)
         y = POOLS[self.pool](F, (2, 3)).view(B, 1, C)  # one row of C numbers
         with without_autocast(F):
-            return self.gate(self.conv(y.to(self.conv.weight.dtype)).view(B, C, 1, 1))
+            return self.gate(self.conv(in_dtype(y, weight.dtype)).view(B, C, 1, 1))
 
     def forward(self, F: Tensor) -> Tensor:
         return scale(F, self.attention(F))

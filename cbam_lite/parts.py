@@ -104,14 +104,19 @@ class Gate(nn.Module):
 # ---- steps that every module shares ---------------------------------------------------------------------------------
 
 
+def in_dtype(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """`x.to(dtype)`, but free when there is nothing to do: a call of `to` costs as much as a sigmoid of a gate."""
+    return x if x.dtype == dtype else x.to(dtype)
+
+
 def scale(x: Tensor, gate: Tensor) -> Tensor:
     """x times its gate, in the dtype and memory format of x."""
-    return x * gate.to(x.dtype)
+    return x * in_dtype(gate, x.dtype)
 
 
 def rescale(x: Tensor, gate: Tensor) -> Tensor:
     """`scale` for a map that nobody else holds: without autograd it is overwritten, which saves one full-size map."""
-    return scale(x, gate) if x.requires_grad or gate.requires_grad else x.mul_(gate.to(x.dtype))
+    return scale(x, gate) if x.requires_grad or gate.requires_grad else x.mul_(in_dtype(gate, x.dtype))
 
 
 def without_autocast(x: Tensor) -> contextlib.AbstractContextManager[object]:

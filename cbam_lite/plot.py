@@ -213,10 +213,10 @@ def draw_flow(ax: Axes, boxes: Sequence[tuple[str, str]], *, columns: int | None
             text,
             ha="center",
             va="center",
-            fontsize=10,
+            fontsize=9,
             color="white",
             bbox={
-                "boxstyle": "round,pad=0.5",
+                "boxstyle": "round,pad=0.4",
                 "facecolor": colour,
                 "edgecolor": "none",
             },
