@@ -1,6 +1,6 @@
 """Which channels, and where? The convolutional block attention module (CBAM).
 
-Woo, Park, Lee, Kweon, "CBAM: Convolutional Block Attention Module", ECCV 2018:
+Woo, Park, Lee, Kweon, "CBAM: Convolutional Block Attention Module", ECCV 2018::
 
     F'  = M_c(F)  * F         Eq. (1)        M_c(F) = sigmoid(MLP(AvgPool(F)) + MLP(MaxPool(F)))          Eq. (2)
     F'' = M_s(F') * F'        Eq. (1)        M_s(F) = sigmoid(conv7x7([AvgPool(F); MaxPool(F)]))          Eq. (3)

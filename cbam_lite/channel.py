@@ -1,6 +1,7 @@
 """Which channels matter? Squeeze-and-excitation (SE) and efficient channel attention (ECA).
 
-SE:  Hu, Shen, Sun, "Squeeze-and-Excitation Networks", CVPR 2018, equations (2) to (4).
+SE: Hu, Shen, Sun, "Squeeze-and-Excitation Networks", CVPR 2018, equations (2) to (4).
+
 ECA: Wang et al., "ECA-Net: Efficient Channel Attention for Deep Convolutional Neural Networks", CVPR 2020.
 """
 
@@ -141,7 +142,8 @@ class EfficientChannelAttention(nn.Module):
         channels: C, the channels of the map.
         kernel_size: k, odd. None takes the paper's formula, `eca_kernel_size(channels, gamma, b)`.
         gamma, b: the constants of that formula.
-        pool, gate, init, device, dtype: as in `SqueezeExcitation`; "identity" zeroes the kernel.
+        pool, gate, device, dtype: as in `SqueezeExcitation`.
+        init: as there; "identity" zeroes the kernel.
 
     Shape: (B, C, H, W) -> (B, C, H, W), in the dtype and memory format of the input.
 

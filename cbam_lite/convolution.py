@@ -46,7 +46,8 @@ def partial_maps(x: Tensor, weight: Tensor, stride: int = 1, padding: int = 0) -
         weight: (O, C, k, k), as in `torch.nn.Conv2d` without groups.
 
     Returns:
-        (B, O, C, H', W'). Summed over C it is the convolution: ``partial_maps(x, w).sum(2) == conv2d(x, w)``.
+        Maps of shape (B, O, C, H', W'). Their sum over C is the convolution, so ``partial_maps(x, w).sum(2)`` equals
+        ``conv2d(x, w)``.
 
     Raises:
         ValueError: the channels of x and of the kernels differ.

@@ -33,6 +33,7 @@ SIGNED = "RdBu_r"  # kernels and signed maps, centred at 0
 STYLE: Any = {
     "figure.facecolor": "white",
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.08,
     "font.size": 11,
     "axes.titlesize": 11,
     "axes.spines.top": False,

@@ -415,3 +415,9 @@ def test_stages_stop_at_the_first_failure(monkeypatch: pytest.MonkeyPatch, capsy
 @pytest.mark.parametrize("stage", check.STAGES)
 def test_every_stage_is_a_target(stage: str) -> None:
     assert re.search(rf"^{stage}:", (ROOT / "Makefile").read_text(), re.M)
+
+
+def test_reference_page_names_everything_that_is_exported() -> None:
+    page = (ROOT / "book" / "api.md").read_text()
+    named = {name for line in re.findall(r":members: (.+)", page) for name in line.split(", ")}
+    assert set(cbam_lite.__all__) - {"__version__"} <= named

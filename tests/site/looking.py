@@ -62,7 +62,7 @@ class View:
     errors: list[str] = field(default_factory=list)  # of the console
     overflow: int = 0  # pixels by which the page is wider than the window
     text: str = ""
-    tracebacks: int = 0  # outside cells that are tagged raises-exception
+    tracebacks: int = 0
     images: list[dict[str, str]] = field(default_factory=list)
     equations: dict[str, int] = field(default_factory=dict)
     equation_links: list[dict[str, str]] = field(default_factory=list)
@@ -135,8 +135,7 @@ def note_page(page: Page, view: View) -> None:
           return {
             overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
             text: (document.querySelector("article") ?? document.body).innerText,
-            tracebacks: all(".cell_output", (output) => output).filter((output) =>
-              output.innerText.includes("Traceback") && !output.closest(".tag_raises-exception")).length,
+            tracebacks: all(".cell_output", (o) => o.innerText).filter((text) => text.includes("Traceback")).length,
             images: all("img", (i) => ({src: i.src, alt: i.alt, hidden: i.hasAttribute("alt") && !!i.closest("a.logo"),
                                         figure: i.closest(".cell_output") ? "yes" : ""})),
             equations: {rendered: count(".katex"), sources: count("span.math, div.math"), wrong: count(".katex-error")},
