@@ -74,7 +74,7 @@ def figures_and_prints_are_stored(notebook: Notebook) -> Iterator[str]:
 
 
 def outputs_are_clean(notebook: Notebook) -> Iterator[str]:
-    for cell, output in outputs(notebook):
+    for _cell, output in outputs(notebook):
         if output.get("name") == "stderr":
             yield f"stderr is stored: {output['text']}"
         if "image/svg+xml" in output.get("data", {}):
@@ -111,7 +111,7 @@ def cells_are_short(notebook: Notebook) -> Iterator[str]:
 def shown_code_fits_the_page(notebook: Notebook) -> Iterator[str]:
     for cell in code(notebook):
         if not tags(cell) & {"remove-cell", "hide-input", "hide-cell"}:
-            yield from (f"{len(line)} characters, at most 92: {line}" for line in source(cell).splitlines() if len(line) > 92)
+            yield from (f"more than 92 characters: {line}" for line in source(cell).splitlines() if len(line) > 92)
 
 
 def magics_are_only_pip(notebook: Notebook) -> Iterator[str]:
