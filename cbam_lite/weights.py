@@ -65,13 +65,8 @@ LOSSY = {"luuuyi": "has neither biases in the MLP nor a batch norm in the spatia
 
 def layout_of(state: Mapping[str, Tensor]) -> str:
     """Which project wrote these names: "ours", "torchvision", "official", "timm" or "pytorchcv"."""
-    signs = {
-        "official": ".cbam.ChannelGate.",
-        "pytorchcv": "features.init_block.",
-        "timm": ".se.",
-        "ours": ".attention",
-    }
-    for layout, sign in signs.items():
+    signs = {"official": ".cbam.ChannelGate.", "pytorchcv": "features.init_block.", "timm": ".se."}
+    for layout, sign in (signs | {"ours": ".attention"}).items():
         if any(sign in name for name in state):
             return layout
     if "conv1.weight" in state and "layer1.0.conv1.weight" in state:
@@ -214,7 +209,7 @@ def differences(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
     missing = groups["missing in the file"]
     if missing and all(".attention" in name for name in missing):
         told.append(
-            "The file has no attention: load it with keep='.attention.', or use insert_attention on a plain network"
+            "The file has no attention: load with keep='.attention.', or use insert_attention on a plain network"
         )
     if any(name.startswith("fc.") for name in groups["of another shape"]):
         told.append("For another number of classes load with keep='fc.'")
@@ -239,9 +234,7 @@ def export_weights(model: nn.Module, layout: str) -> State:
         if isinstance(module, CBAM) and layout != "ours" and (reason := lossy(module, layout)):
             raise ValueError(f"{name} cannot be written as {layout}: {reason}")
     if layout == "torchvision" and any(".attention." in name for name in model.state_dict()):
-        raise ValueError(
-            "torchvision's ResNet has no attention: export a plain network, or to official, timm, pytorchcv"
-        )
+        raise ValueError("torchvision's ResNet has no attention: export a plain network, or to another layout")
     return renamed(in_order_of(model, model.state_dict(), layout), layout, to_ours=False)
 
 
