@@ -1,0 +1,133 @@
+"""What a network costs: parameters, multiply-adds, and how many numbers it moves to and from memory.
+
+Multiply-adds are what papers print as "FLOPs": one for each product in a convolution, a linear layer or a matrix
+product; biases, norms, activations and pools count nothing. Moved numbers are what those others cost.
+"""
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+aten = torch.ops.aten
+
+# operation -> multiply-adds, from its arguments and its output
+MULTIPLY_ADDS: dict[Any, Callable[[Any, Tensor], int]] = {
+    aten.convolution: lambda args, out: out.numel() * args[1][0].numel(),  # each output: one kernel's products
+    aten.mm: lambda args, out: out.numel() * args[0].shape[1],
+    aten.addmm: lambda args, out: out.numel() * args[1].shape[1],
+    aten.bmm: lambda args, out: out.numel() * args[0].shape[2],
+}
+FREE = {aten.detach, aten.empty, aten.empty_strided}  # besides views: nothing is read or written
+
+
+@dataclass
+class Row:
+    """One module, without the modules inside it."""
+
+    name: str
+    kind: str
+    parameters: int
+    output: tuple[int, ...] = ()
+    multiply_adds: int = 0
+    moved: int = 0
+
+
+@dataclass
+class Cost:
+    """The rows of all modules that do something, in the order in which they first ran, and their sums."""
+
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def parameters(self) -> int:
+        return sum(row.parameters for row in self.rows)
+
+    @property
+    def multiply_adds(self) -> int:
+        return sum(row.multiply_adds for row in self.rows)
+
+    @property
+    def moved(self) -> int:
+        """Numbers read and written, weights included."""
+        return sum(row.moved for row in self.rows)
+
+    def of(self, part: str) -> "Cost":
+        """The cost of the modules whose name holds `part`: "attention", "layer1." ..."""
+        return Cost([row for row in self.rows if part in row.name])
+
+    def __str__(self) -> str:
+        sums = Row("together", "", self.parameters, (), self.multiply_adds, self.moved)
+        cells = [("module", "kind", "output", "parameters", "multiply-adds", "moved")]
+        for row in [*self.rows, sums]:
+            size = " x ".join(map(str, row.output))
+            cells.append((row.name, row.kind, size, f"{row.parameters:,}", f"{row.multiply_adds:,}", f"{row.moved:,}"))
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        return "\n".join(
+            "  ".join(c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
+            for line in cells
+        )
+
+
+class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees every operation that PyTorch runs, and books it to the module that is running."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.running: list[Row] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        operation = func.overloadpacket
+        row = self.running[-1]
+        if operation in MULTIPLY_ADDS:
+            row.multiply_adds += MULTIPLY_ADDS[operation](args, out)
+        if not func.is_view and operation not in FREE:
+            row.moved += numbers(tree_leaves(args)) + numbers(tree_leaves(out))
+        return out
+
+
+def numbers(leaves: Iterable[Any]) -> int:
+    return sum(leaf.numel() for leaf in leaves if isinstance(leaf, Tensor))
+
+
+def cost(model: nn.Module, input_size: tuple[int, ...] = (3, 224, 224)) -> Cost:
+    """Count one forward pass of one image in evaluation mode. Nothing is computed, so large networks take no time.
+
+    Args:
+        model: any network whose forward pass takes one tensor; it is left as it is.
+        input_size: of one image, without the batch dimension.
+
+    Returns:
+        A `Cost`; print it for a table of every module, or ask for its sums.
+
+    Example:
+        >>> cost(resnet50(CBAM.official)).multiply_adds / 1e9
+        4.096...
+    """
+    shadow = copy.deepcopy(model).to("meta").eval()
+    counter = Counter()
+    rows: dict[str, Row] = {}
+    handles = []
+    seen: set[int] = set()
+    for name, module in shadow.named_modules():
+        own = [p for p in module.parameters(recurse=False) if id(p) not in seen]
+        seen.update(map(id, own))
+        row = Row(name or type(model).__name__, type(module).__name__, sum(p.numel() for p in own))
+        rows[name] = row
+        handles.append(module.register_forward_pre_hook(lambda _m, _i, row=row: counter.running.append(row)))
+        handles.append(module.register_forward_hook(lambda _m, _i, out, row=row: leave(counter, row, out)))
+    image = torch.empty(1, *input_size, device="meta")
+    with torch.no_grad(), counter:
+        shadow(image)
+    return Cost([row for row in rows.values() if row.parameters or row.moved])
+
+
+def leave(counter: Counter, row: Row, out: Any) -> None:
+    counter.running.pop()
+    row.output = tuple(out.shape[1:]) if isinstance(out, Tensor) else ()

@@ -1,0 +1,264 @@
+"""Weights that load: the same network under five names.
+
+The released CBAM code, timm and pytorchcv call the parts of one network differently, and stack the two maps of the
+spatial gate in different orders. `load_weights` reads all of them into a network of this package, `export_weights`
+writes them. What a target cannot hold is refused by name.
+"""
+
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cbam_lite.cbam import CBAM, ChannelPool, SpatialAttention
+from cbam_lite.parts import choose
+
+State = dict[str, Tensor]
+
+# Our name of a part of a block, and theirs. Each pair is read in both directions.
+OFFICIAL = [
+    (".attention.channel_attention.W_0.", ".cbam.ChannelGate.mlp.1."),
+    (".attention.channel_attention.W_1.", ".cbam.ChannelGate.mlp.3."),
+    (".attention.spatial_attention.conv.", ".cbam.SpatialGate.spatial.conv."),
+    (".attention.spatial_attention.norm.", ".cbam.SpatialGate.spatial.bn."),
+]
+TIMM = [
+    (".attention.channel_attention.W_0.", ".se.channel.fc1."),
+    (".attention.channel_attention.W_1.", ".se.channel.fc2."),
+    (".attention.spatial_attention.conv.", ".se.spatial.conv.conv."),
+    (".attention.spatial_attention.norm.", ".se.spatial.conv.bn."),
+    (".attention.W_1.", ".se.fc1."),  # SE
+    (".attention.W_2.", ".se.fc2."),
+    (".attention.conv.", ".se.conv."),  # ECA
+]
+PYTORCHCV = [
+    (".attention.channel_attention.W_0.", ".cbam.ch_gate.mlp.fc1."),
+    (".attention.channel_attention.W_1.", ".cbam.ch_gate.mlp.fc2."),
+    (".attention.spatial_attention.conv.", ".cbam.sp_gate.conv.conv."),
+    (".attention.spatial_attention.norm.", ".cbam.sp_gate.conv.bn."),
+    (".conv1.", ".body.conv1.conv."),
+    (".conv2.", ".body.conv2.conv."),
+    (".conv3.", ".body.conv3.conv."),
+    (".bn1.", ".body.conv1.bn."),
+    (".bn2.", ".body.conv2.bn."),
+    (".bn3.", ".body.conv3.bn."),
+    (".downsample.0.", ".identity_conv.conv."),
+    (".downsample.1.", ".identity_conv.bn."),
+    ("^conv1.", "^features.init_block.conv.conv."),
+    ("^bn1.", "^features.init_block.conv.bn."),
+    ("^fc.", "^output."),
+]
+NAMES: dict[str, list[tuple[str, str]]] = {
+    "ours": [],
+    "torchvision": [],
+    "official": OFFICIAL,
+    "timm": TIMM,
+    "pytorchcv": PYTORCHCV,
+}
+MAPS_BEGIN_WITH = {"ours": None, "torchvision": None, "official": "max", "timm": "avg", "pytorchcv": "max"}
+LOSSY = {"luuuyi": "has neither biases in the MLP nor a batch norm in the spatial gate"}
+
+
+def layout_of(state: Mapping[str, Tensor]) -> str:
+    """Which project wrote these names: "ours", "torchvision", "official", "timm" or "pytorchcv"."""
+    signs = {"official": ".cbam.ChannelGate.", "pytorchcv": "features.init_block.", "timm": ".se."}
+    for layout, sign in (signs | {"ours": ".attention"}).items():
+        if any(sign in name for name in state):
+            return layout
+    if "conv1.weight" in state and "layer1.0.conv1.weight" in state:
+        return "torchvision"
+    raise ValueError(
+        f"these names are of no layout that is known ({', '.join(NAMES)}): {', '.join(list(state)[:4])}, ...; rename "
+        "them to those of the model and load with model.load_state_dict"
+    )
+
+
+def renamed(state: Mapping[str, Tensor], layout: str, *, to_ours: bool) -> State:
+    """The state under our names, or under those of `layout`; linear layers there may be 1x1 convolutions."""
+    result: State = {}
+    for name, tensor in state.items():
+        if layout == "pytorchcv" and to_ours:
+            name = re.sub(r"^features\.stage(\d+)\.unit(\d+)", lambda m: f"layer{m[1]}.{int(m[2]) - 1}", name)
+        name = f"^{name}"
+        for ours, theirs in NAMES[layout]:
+            old, new = (theirs, ours) if to_ours else (ours, theirs)
+            if old in name:
+                name = name.replace(old, new)
+                break
+        name = name.removeprefix("^")
+        if layout == "pytorchcv" and not to_ours:
+            name = re.sub(r"^layer(\d+)\.(\d+)", lambda m: f"features.stage{m[1]}.unit{int(m[2]) + 1}", name)
+        if re.search(r"\.(W_[012]|fc[12])\.weight$", name) and layout == "timm":
+            tensor = tensor.flatten(1) if to_ours else tensor[:, :, None, None]
+        result[name] = tensor
+    return result
+
+
+def in_order_of(model: nn.Module, state: State, layout: str) -> State:
+    """Flip the two input maps of each spatial convolution where model and layout stack them differently."""
+    first = MAPS_BEGIN_WITH[layout]
+    result = dict(state)
+    for name, module in model.named_modules():
+        key = f"{name}.conv.weight"
+        if isinstance(module, SpatialAttention) and isinstance(module.descriptors, ChannelPool) and key in result:
+            pools = module.descriptors.pools
+            if first is not None and len(pools) == 2 and pools[0] != first:
+                result[key] = result[key].flip(1)
+    return result
+
+
+# ---- reading --------------------------------------------------------------------------------------------------------
+
+
+def read_weights(path: str | Path) -> State:
+    """The tensors of a file (.safetensors, or what torch.save wrote), on the CPU; no code in it is run.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or holds more than tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there: give the path of a .safetensors or .pth file")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path} holds more than tensors, or is damaged. A pickle can run code when it is read, so it is refused; "
+            f"ask its author for a .safetensors file. ({str(error).splitlines()[0]})"
+        ) from error
+    except ImportError as error:
+        raise ImportError("reading .safetensors needs the safetensors package: pip install safetensors") from error
+    except Exception as error:  # each format has its own errors for a damaged file
+        raise ValueError(f"{path} cannot be read, it may be cut short: fetch it again ({error})") from error
+    return tensors_of(content, path)
+
+
+def tensors_of(content: Any, path: Path) -> State:
+    """A checkpoint may keep its weights under "state_dict" or "model", beside the epoch and the optimiser."""
+    for key in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(f"{path} holds no state dict: expected names and tensors, got {type(content).__name__}")
+    return dict(content)
+
+
+def load_weights(
+    model: nn.Module,
+    weights: str | Path | Mapping[str, Tensor],
+    *,
+    layout: str | None = None,
+    keep: str | None = None,
+) -> str:
+    """Load weights of any known layout into a network of this package, all or nothing.
+
+    Args:
+        model: `resnet50(CBAM.official)`, for example. It is untouched if anything does not fit.
+        weights: a file or a state dict. A prefix ``module.`` is taken off.
+        layout: "ours", "torchvision", "official", "timm" or "pytorchcv"; None recognises it.
+        keep: parts of the model whose own values stay, and are not asked for in the file, as the beginning or the
+            middle of their names: "fc." for another number of classes, ".attention." for a plain file in a network with
+            attention.
+
+    Returns:
+        The layout.
+
+    Raises:
+        ValueError: the file is not readable, the layout is unknown, or names or shapes differ; the error lists them.
+        FileNotFoundError: there is no such file.
+    """
+    state = dict(weights) if isinstance(weights, Mapping) else read_weights(weights)
+    state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    layout = layout_of(state) if layout is None else known(layout)
+    state = in_order_of(model, renamed(state, layout, to_ours=True), layout)
+    own = model.state_dict()
+    for name, tensor in own.items():
+        if (keep is not None and keep in name) or (name.endswith("num_batches_tracked") and name not in state):
+            state[name] = tensor
+    if problems := differences(own, state):
+        raise ValueError(f"the weights ({layout}) do not fit {type(model).__name__}, nothing was loaded. {problems}")
+    model.load_state_dict(state)
+    return layout
+
+
+def differences(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
+    """What differs, in words; empty if nothing does."""
+    groups = {
+        "missing in the file": [name for name in own if name not in state],
+        "not in the model": [name for name in state if name not in own],
+        "of another shape": [
+            f"{name} {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
+            for name in own
+            if name in state and state[name].shape != own[name].shape
+        ],
+    }
+    told = [
+        f"{len(names)} {what}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
+        for what, names in groups.items()
+        if names
+    ]
+    missing = groups["missing in the file"]
+    if missing and all(".attention" in name for name in missing):
+        told.append(
+            "The file has no attention: load with keep='.attention.', or use insert_attention on a plain network"
+        )
+    if any(name.startswith("fc.") for name in groups["of another shape"]):
+        told.append("For another number of classes load with keep='fc.'")
+    return "; ".join(told)
+
+
+# ---- writing --------------------------------------------------------------------------------------------------------
+
+
+def export_weights(model: nn.Module, layout: str) -> State:
+    """The state dict of a network of this package under the names of another project.
+
+    Args:
+        model: a `ResNet` of this package.
+        layout: "official", "timm", "pytorchcv" or "torchvision".
+
+    Raises:
+        ValueError: the target cannot hold what the model computes; the error names it.
+    """
+    known(layout)
+    for name, module in model.named_modules():
+        if isinstance(module, CBAM) and layout != "ours" and (reason := lossy(module, layout)):
+            raise ValueError(f"{name} cannot be written as {layout}: {reason}")
+    if layout == "torchvision" and any(".attention." in name for name in model.state_dict()):
+        raise ValueError("torchvision's ResNet has no attention: export a plain network, or to another layout")
+    return renamed(in_order_of(model, model.state_dict(), layout), layout, to_ours=False)
+
+
+def lossy(cbam: CBAM, layout: str) -> str:
+    """Why the layout cannot hold this module; empty if it can."""
+    channel, spatial = cbam.channel_attention, cbam.spatial_attention
+    if cbam.order != "channel-first":
+        return f"order={cbam.order!r}, everybody else has channel-first only"
+    if channel.gate.init == "identity":
+        return "its gates are twice the sigmoid (init='identity'), which only this package has"
+    if channel.gate.function != "sigmoid" or set(channel.pools) != {"avg", "max"}:
+        return "its channel gate is not the sigmoid of avg+max"
+    if not isinstance(spatial, SpatialAttention) or not isinstance(spatial.norm, nn.BatchNorm2d):
+        return "it has no batch norm in the spatial gate, and they have one"
+    if not isinstance(spatial.descriptors, ChannelPool) or set(spatial.descriptors.pools) != {"avg", "max"}:
+        return "its spatial gate is not made from avg and max"
+    if spatial.conv.bias is not None or (layout != "timm" and spatial.conv.kernel_size != (7, 7)):
+        return "its spatial convolution is not 7x7 without a bias"
+    if layout != "timm" and channel.W_0.bias is None:
+        return "its MLP has no biases, and theirs has: build it with CBAM.official"
+    return ""
+
+
+def known(layout: str) -> str:
+    if layout in LOSSY:
+        raise ValueError(f"{layout}'s CBAM {LOSSY[layout]}: weights would be lost, use another layout")
+    return choose("layout", layout, NAMES)
