@@ -13,7 +13,7 @@ def run(path: Path) -> None:
     """Run one notebook in place. An error in a cell stops here and leaves the file as it was."""
     notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     where = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(notebook, timeout=120, kernel_name="python3", record_timing=False, resources=where).execute()
+    NotebookClient(notebook, timeout=120, kernel_name="python3", record_timing=False, coalesce_streams=True, resources=where).execute()
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
