@@ -20,6 +20,7 @@ ATTENTION = (
     SpatialAttention,
     CBAM,
 )
+TWICE = "already has attention: insert once, or name another place with where=..."
 
 
 class Attended(nn.Sequential):
@@ -87,6 +88,8 @@ def last_norms_of_residual_blocks(model: nn.Module) -> list[str]:
     for name, block in model.named_modules():
         norms = [norm for norm in ("bn3", "bn2") if hasattr(block, norm)]
         if norms and hasattr(block, "downsample"):
+            if any(isinstance(module, ATTENTION) for module in block.modules()):
+                raise ValueError(f"{name} {TWICE}")
             names.append(f"{name}.{norms[0]}".lstrip("."))
     if not names:
         raise ValueError(
@@ -114,7 +117,7 @@ def channels_after(model: nn.Module, name: str) -> int:
     place = model.get_submodule(name)
     inside = isinstance(model.get_submodule(name.rpartition(".")[0]), Attended)
     if inside or any(isinstance(module, ATTENTION) for module in place.modules()):
-        raise ValueError(f"{name} already has attention: insert once, or name another place with where=...")
+        raise ValueError(f"{name} {TWICE}")
     for module in reversed(list(place.modules())):
         for attribute in ("num_features", "num_channels", "out_channels"):  # of batch norm, group norm, convolution
             if isinstance(channels := getattr(module, attribute, None), int):

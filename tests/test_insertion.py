@@ -12,7 +12,7 @@ import torchvision.models as tv
 from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from cbam_lite import CBAM, EfficientChannelAttention, SqueezeExcitation, insert_attention, record_attention
+from cbam_lite import CBAM, EfficientChannelAttention, SqueezeExcitation, insert_attention, record_attention, resnet18
 
 quiet = functools.partial(insert_attention, report=None)
 
@@ -219,6 +219,14 @@ def test_a_second_insertion_is_refused() -> None:
         with pytest.raises(ValueError, match="already has attention: insert once, or name another place with where="):
             quiet(network, SqueezeExcitation, **arguments)
         assert list(network.state_dict()) == before
+
+
+def test_blocks_that_were_built_with_attention_are_refused() -> None:
+    network = resnet18(CBAM)
+    names = list(network.state_dict())
+    with pytest.raises(ValueError, match="layer1.0 already has attention: insert once"):
+        insert_attention(network, SqueezeExcitation)
+    assert list(network.state_dict()) == names
 
 
 def test_a_place_inside_another_place() -> None:
