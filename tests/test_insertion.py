@@ -224,7 +224,7 @@ def test_a_second_insertion_is_refused() -> None:
 def test_blocks_that_were_built_with_attention_are_refused() -> None:
     network = resnet18(CBAM)
     names = list(network.state_dict())
-    with pytest.raises(ValueError, match="layer1.0 already has attention: insert once"):
+    with pytest.raises(ValueError, match=r"layer1\.0 already has attention: insert once"):
         insert_attention(network, SqueezeExcitation)
     assert list(network.state_dict()) == names
 

@@ -31,7 +31,7 @@ def needs(name: str) -> Path:
 
 
 class Block(nn.Module):
-    """The block of the CIFAR ResNets: where it halves the map, the shortcut is every second pixel, padded with zeros."""
+    """The block of the CIFAR ResNets; a shortcut that halves takes every second pixel and pads channels with zeros."""
 
     def __init__(self, in_planes: int, planes: int) -> None:
         super().__init__()
