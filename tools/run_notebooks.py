@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
@@ -13,7 +14,8 @@ def run(path: Path) -> None:
     """Run one notebook in place. An error in a cell stops here and leaves the file as it was."""
     notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     where = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(notebook, timeout=120, kernel_name="python3", record_timing=False, coalesce_streams=True, resources=where).execute()
+    plain: dict[str, Any] = {"record_timing": False, "coalesce_streams": True}  # the same file each time
+    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=where, **plain).execute()
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
