@@ -106,6 +106,9 @@ def cost(model: nn.Module, input_size: tuple[int, ...] = (3, 224, 224)) -> Cost:
     Returns:
         A `Cost`; print it for a table of every module, or ask for its sums.
 
+    Raises:
+        ValueError: the model does not take an image of this size.
+
     Example:
         >>> cost(resnet50(CBAM.official)).multiply_adds / 1e9
         4.096...
@@ -122,9 +125,13 @@ def cost(model: nn.Module, input_size: tuple[int, ...] = (3, 224, 224)) -> Cost:
         rows[name] = row
         handles.append(module.register_forward_pre_hook(lambda _m, _i, row=row: counter.running.append(row)))
         handles.append(module.register_forward_hook(lambda _m, _i, out, row=row: leave(counter, row, out)))
-    image = torch.empty(1, *input_size, device="meta")
-    with torch.no_grad(), counter:
-        shadow(image)
+    weight = next((p for p in shadow.parameters() if p.is_floating_point()), torch.empty(0))
+    image = torch.empty(1, *input_size, device="meta", dtype=weight.dtype)
+    try:
+        with torch.no_grad(), counter:
+            shadow(image)
+    except RuntimeError as error:
+        raise ValueError(f"{type(model).__name__} does not take input_size={input_size}: {error}") from error
     return Cost([row for row in rows.values() if row.parameters or row.moved])
 
 

@@ -119,12 +119,15 @@ def rescale(x: Tensor, gate: Tensor) -> Tensor:
     return scale(x, gate) if x.requires_grad or gate.requires_grad else x.mul_(in_dtype(gate, x.dtype))
 
 
+def autocast_is_on(x: Tensor) -> bool:
+    """Whether autocast is on for the device of x; some devices, "meta" for one, have none."""
+    device = x.device.type
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
 def without_autocast(x: Tensor) -> contextlib.AbstractContextManager[object]:
     """Inside, the gate is computed in the dtype of the weights (float32) although autocast is on around it."""
-    device = x.device.type
-    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
-        return torch.autocast(device, enabled=False)
-    return contextlib.nullcontext()
+    return torch.autocast(x.device.type, enabled=False) if autocast_is_on(x) else contextlib.nullcontext()
 
 
 def start_at_zero(layer: nn.Module) -> None:
@@ -210,7 +213,7 @@ def check_map(x: Tensor, channels: int, weight: Tensor) -> tuple[int, int, int, 
         raise ValueError(f"the map is empty: H={H}, W={W} in {tuple(x.shape)}; pool or pad less before this module")
     if x.device != weight.device:
         raise ValueError(f"x is on {x.device} but the module is on {weight.device}: use module.to(x.device)")
-    if x.dtype != weight.dtype and not (x.is_floating_point() and torch.is_autocast_enabled(x.device.type)):
+    if x.dtype != weight.dtype and not (x.is_floating_point() and autocast_is_on(x)):
         fix = f"module.to({x.dtype})" if x.is_floating_point() else f"x.to({weight.dtype}), scaled as in training"
         raise TypeError(f"x is {x.dtype} but the module is {weight.dtype}: use {fix}")
     return B, C, H, W

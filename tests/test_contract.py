@@ -412,3 +412,12 @@ def test_identity_learns_from_the_first_step(name: str) -> None:
     assert all((gate != 1).any() for gate in maps.values())
     still = [key for key, p in module.named_parameters() if torch.equal(p, start[key])]
     assert not still
+
+
+@pytest.mark.parametrize("make", [SqueezeExcitation, EfficientChannelAttention, CBAM])
+def test_meta_maps_of_another_dtype_get_the_same_error_as_all_others(make) -> None:
+    """The meta device knows no autocast, and asking it for that is an error of its own."""
+    module = make(32).to("meta")
+    assert module(torch.empty(1, 32, 4, 4, device="meta")).shape == (1, 32, 4, 4)
+    with pytest.raises(TypeError, match=r"x is torch.float64 but the module is torch.float32: use module.to"):
+        module(torch.empty(1, 32, 4, 4, device="meta", dtype=torch.float64))
