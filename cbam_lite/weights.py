@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from cbam_lite.cbam import CBAM, ChannelPool, SpatialAttention
+from cbam_lite.channel import EfficientChannelAttention, SqueezeExcitation
 from cbam_lite.parts import choose
 
 State = dict[str, Tensor]
@@ -231,15 +232,30 @@ def export_weights(model: nn.Module, layout: str) -> State:
     """
     known(layout)
     for name, module in model.named_modules():
-        if isinstance(module, CBAM) and layout != "ours" and (reason := lossy(module, layout)):
+        if name.endswith(".attention") and layout != "ours" and (reason := lossy(module, layout)):
             raise ValueError(f"{name} cannot be written as {layout}: {reason}")
-    if layout == "torchvision" and any(".attention." in name for name in model.state_dict()):
-        raise ValueError("torchvision's ResNet has no attention: export a plain network, or to another layout")
     return renamed(in_order_of(model, model.state_dict(), layout), layout, to_ours=False)
 
 
-def lossy(cbam: CBAM, layout: str) -> str:
-    """Why the layout cannot hold this module; empty if it can."""
+def lossy(module: nn.Module, layout: str) -> str:
+    """Why the layout cannot hold the attention of a block; empty if it can."""
+    if isinstance(module, nn.Identity):
+        return ""
+    if layout == "torchvision":
+        return "torchvision's ResNet has no attention"
+    if isinstance(module, CBAM):
+        return lossy_cbam(module, layout)
+    kind = type(module).__name__
+    if not isinstance(module, SqueezeExcitation | EfficientChannelAttention):
+        return f"nobody else has a place for {kind}"
+    if layout != "timm":
+        return f"only timm has a place for {kind}"
+    if module.gate.init == "identity":
+        return "its gate is twice the sigmoid (init='identity'), which only this package has"
+    return "" if (module.pool, module.gate.function) == ("avg", "sigmoid") else "it is not the sigmoid of the average"
+
+
+def lossy_cbam(cbam: CBAM, layout: str) -> str:
     channel, spatial = cbam.channel_attention, cbam.spatial_attention
     if cbam.order != "channel-first":
         return f"order={cbam.order!r}, everybody else has channel-first only"
