@@ -23,10 +23,10 @@ def test_attention_stands_at_both_ends_of_each_block() -> None:
     assert sum(isinstance(module, SqueezeExcitation) for module in model.modules()) == 26
 
 
-def test_it_learns_and_its_gates_are_recorded() -> None:
-    model = MobileNet(CBAM, width=0.5, num_classes=3)
+def test_it_learns_and_its_gates_are_recorded(device: torch.device) -> None:
+    model = MobileNet(CBAM, width=0.5, num_classes=3).to(device)
     with record_attention(model) as maps:
-        y = model(torch.randn(2, 3, 64, 64))
+        y = model(torch.randn(2, 3, 64, 64, device=device))
     assert y.shape == (2, 3)
     assert maps["blocks.1.attention_in.spatial_attention"].shape == (2, 32, 32)
     assert maps["blocks.1.attention.spatial_attention"].shape == (2, 16, 16)

@@ -74,9 +74,9 @@ def test_plain_networks_are_torchvisions_and_timms(ours, theirs) -> None:
 @pytest.mark.parametrize(
     "attention", [None, SqueezeExcitation, EfficientChannelAttention, CBAM.official, lambda channels: CBAM(channels, 8)]
 )
-def test_every_network_takes_every_attention_and_learns(make, attention) -> None:
-    model = make(attention, num_classes=3)
-    y = model(torch.randn(2, 3, 64, 64))
+def test_every_network_takes_every_attention_and_learns(make, attention, device: torch.device) -> None:
+    model = make(attention, num_classes=3).to(device)
+    y = model(torch.randn(2, 3, 64, 64, device=device))
     assert y.shape == (2, 3)
     y.square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())

@@ -30,10 +30,10 @@ def naive(module: SplitAttention, F: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("radix", [1, 2, 3])
-def test_value_and_gradient_are_those_of_the_loops(radix: int) -> None:
-    module = SplitAttention(6, 5, radix=radix).double().eval()
-    x = torch.randn(2, 6, 4, 3, dtype=torch.float64, requires_grad=True)
-    weight = torch.randn(2, 5, 4, 3, dtype=torch.float64)
+def test_value_and_gradient_are_those_of_the_loops(radix: int, device: torch.device) -> None:
+    module = SplitAttention(6, 5, radix=radix).to(device, torch.float64).eval()
+    x = torch.randn(2, 6, 4, 3, dtype=torch.float64, device=device, requires_grad=True)
+    weight = torch.randn(2, 5, 4, 3, dtype=torch.float64, device=device)
     ours, theirs = module(x), naive(module, x)
     assert torch.allclose(ours, theirs, atol=1e-10)
     gradients = [torch.autograd.grad((y * weight).sum(), x)[0] for y in (ours, theirs)]
