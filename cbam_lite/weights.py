@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from cbam_lite.cbam import CBAM, ChannelPool, SpatialAttention
 from cbam_lite.channel import EfficientChannelAttention, SqueezeExcitation
 from cbam_lite.parts import choose
+from cbam_lite.resnet import Bottleneck
 
 State = dict[str, Tensor]
 
@@ -112,6 +113,17 @@ def in_order_of(model: nn.Module, state: State, layout: str) -> State:
     return result
 
 
+def same_strides(model: nn.Module, layout: str) -> None:
+    """Refuse to move weights between a network of layout v1 and projects whose bottlenecks are v1.5: all shapes fit."""
+    v1 = [name for name, m in model.named_modules() if isinstance(m, Bottleneck) and m.conv1.stride != (1, 1)]
+    if v1 and layout in ("torchvision", "official", "timm"):
+        raise ValueError(
+            f"{layout} has the stride of a block in its 3x3 (v1.5), this network in its first 1x1 (v1, see {v1[0]}). "
+            "All shapes fit, and the result would be wrong: build the network with layout='v1.5', or say layout='ours' "
+            "if the weights are its own"
+        )
+
+
 # ---- reading --------------------------------------------------------------------------------------------------------
 
 
@@ -162,6 +174,9 @@ def load_weights(
 ) -> str:
     """Load weights of any known layout into a network of this package, all or nothing.
 
+    The order of the spatial gate's two maps is that of the project, and is changed to that of the model. Files of our
+    own do not say their order: load them into the preset that they come from.
+
     Args:
         model: `resnet50(CBAM.official)`, for example. It is untouched if anything does not fit.
         weights: a file or a state dict. A prefix ``module.`` is taken off.
@@ -174,12 +189,14 @@ def load_weights(
         The layout.
 
     Raises:
-        ValueError: the file is not readable, the layout is unknown, or names or shapes differ; the error lists them.
+        ValueError: the file is not readable, the layout is unknown, names or shapes differ (the error lists them), or
+            the strides of the bottlenecks stand elsewhere.
         FileNotFoundError: there is no such file.
     """
     state = dict(weights) if isinstance(weights, Mapping) else read_weights(weights)
     state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     layout = layout_of(state) if layout is None else known(layout)
+    same_strides(model, layout)
     state = in_order_of(model, renamed(state, layout, to_ours=True), layout)
     own = model.state_dict()
     for name, tensor in own.items():
@@ -230,7 +247,7 @@ def export_weights(model: nn.Module, layout: str) -> State:
     Raises:
         ValueError: the target cannot hold what the model computes; the error names it.
     """
-    known(layout)
+    same_strides(model, known(layout))
     for name, module in model.named_modules():
         if name.endswith(".attention") and layout != "ours" and (reason := lossy(module, layout)):
             raise ValueError(f"{name} cannot be written as {layout}: {reason}")

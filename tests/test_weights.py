@@ -306,6 +306,15 @@ def test_nothing_is_loaded_when_anything_differs(change, message: str) -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
+def test_strides_at_another_place_are_refused_though_all_shapes_fit() -> None:
+    model = resnet50(layout="v1", num_classes=4)
+    with pytest.raises(ValueError, match=r"its first 1x1 \(v1, see layer2\.0\).*build the network with layout='v1\.5'"):
+        load_weights(model, tv.resnet50(num_classes=4).state_dict())
+    with pytest.raises(ValueError, match=r"timm has the stride of a block in its 3x3"):
+        export_weights(model, "timm")
+    assert load_weights(model, model.state_dict(), layout="ours") == "ours"
+
+
 def test_another_number_of_classes_keeps_its_own_last_layer() -> None:
     model = resnet18(CBAM.official, num_classes=9)
     last = model.fc.weight.clone()
