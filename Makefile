@@ -1,6 +1,6 @@
 # `make book` builds the site, `make test` checks everything. Both make their own environment in .venv first.
 PY := .venv/bin/python
-SOURCES := cbam_lite tests tools benchmarks book/_ext
+SOURCES := cbam_lite tests tools benchmarks experiments book/_ext
 COLAB_VENV ?= _build/colab
 
 .PHONY: help environment book serve test lint unit hygiene nbval strict site alone colab notebooks bench lock address clean

@@ -11,7 +11,9 @@ The modules stand in the order of the book's chapters:
 7. `resnet`, `mobilenet`, `split_attention`: networks with attention inside.
 8. `cost`: parameters, multiply-adds and moved numbers of any network; `papers`: the printed tables to compare with.
 9. `weights`: load and write the weights of other projects.
-10. `plot`, `samples`: the book's pictures and its photograph.
+10. `data`, `defects`: images with labels and masks, from folders or computed.
+11. `checkpoints`, `train`: keep a training's state, and train; `results`: what the experiments gave.
+12. `plot`, `samples`: the book's pictures and its photograph.
 """
 
 from cbam_lite.cbam import CBAM, ChannelAttention, SpatialAttention
@@ -20,8 +22,18 @@ from cbam_lite.channel import (
     SqueezeExcitation,
     eca_kernel_size,
 )
+from cbam_lite.checkpoints import defect_net, load_checkpoint, save_checkpoint, trained_defect_net
 from cbam_lite.convolution import multiply_adds, output_size, partial_maps
 from cbam_lite.cost import Cost, cost
+from cbam_lite.data import (
+    LabelledImages,
+    image_folder,
+    masked_folder,
+    pcb_folder,
+    split,
+    torchvision_data,
+)
+from cbam_lite.defects import make_defects
 from cbam_lite.insertion import insert_attention
 from cbam_lite.mobilenet import MobileNet
 from cbam_lite.papers import network_of, printed_tables
@@ -38,8 +50,10 @@ from cbam_lite.resnet import (
     resnext101,
     wide_resnet18,
 )
+from cbam_lite.results import final_accuracy, mean_interval, provenance, read_results
 from cbam_lite.samples import cat_photo
 from cbam_lite.split_attention import SplitAttention, resnest50
+from cbam_lite.train import History, evaluate, fit, flips, predict, shifts_and_mirrors
 from cbam_lite.version import __version__
 from cbam_lite.weights import export_weights, load_weights
 
@@ -49,6 +63,8 @@ __all__ = [
     "ChannelAttention",
     "Cost",
     "EfficientChannelAttention",
+    "History",
+    "LabelledImages",
     "MobileNet",
     "ResNet",
     "SpatialAttention",
@@ -57,16 +73,30 @@ __all__ = [
     "__version__",
     "cat_photo",
     "cost",
+    "defect_net",
     "eca_kernel_size",
+    "evaluate",
     "export_weights",
+    "final_accuracy",
+    "fit",
+    "flips",
+    "image_folder",
     "insert_attention",
+    "load_checkpoint",
     "load_weights",
+    "make_defects",
+    "masked_folder",
+    "mean_interval",
     "multiply_adds",
     "network_of",
     "output_size",
     "overlay",
     "partial_maps",
+    "pcb_folder",
+    "predict",
     "printed_tables",
+    "provenance",
+    "read_results",
     "record_attention",
     "resnest50",
     "resnet18",
@@ -76,5 +106,10 @@ __all__ = [
     "resnet152",
     "resnext50",
     "resnext101",
+    "save_checkpoint",
+    "shifts_and_mirrors",
+    "split",
+    "torchvision_data",
+    "trained_defect_net",
     "wide_resnet18",
 ]

@@ -17,7 +17,7 @@ from cbam_lite.parts import choose, positive_int
 AttentionMaker = Callable[[int], nn.Module]  # channels in, a module (B, C, H, W) -> (B, C, H, W) out
 
 LAYOUTS = ("v1.5", "v1")
-STEMS = ("imagenet", "deep", "small")
+STEMS = ("imagenet", "deep", "half", "small")
 
 
 def convolution(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
@@ -43,8 +43,8 @@ def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
 
 def first_layer(stem: str, channels: int) -> nn.Module:
     """From the image to the first map; a norm and a ReLU follow."""
-    if stem == "small":
-        return convolution(3, channels, 3)
+    if stem in ("half", "small"):
+        return convolution(3, channels, 3, stride=2 if stem == "half" else 1)
     if stem == "imagenet":
         return convolution(3, channels, 7, stride=2)
     half = channels // 2
@@ -117,7 +117,8 @@ class ResNet(nn.Module):
             None is the plain network.
         num_classes: outputs of the last layer.
         stem: "imagenet" (7x7 of stride 2, then max pooling: a quarter of the size), "deep" (three 3x3 instead of the
-            7x7, as ResNeSt has it) or "small" (3x3 of stride 1, for images of 32 to 64 pixels).
+            7x7, as ResNeSt has it), "half" (3x3 of stride 2, for images of 64 to 128 pixels) or "small" (3x3 of stride
+            1, for images of 32 to 64 pixels).
         layout: "v1.5" or "v1", where a bottleneck has its stride; see `Bottleneck`. Basic blocks have no choice.
         planes: channels of the first stage before expansion; each stage doubles them.
         stem_channels: channels of the stem; None takes `planes`.
@@ -158,7 +159,7 @@ class ResNet(nn.Module):
         self.conv1 = first_layer(stem, channels)
         self.bn1 = nn.BatchNorm2d(channels)
         self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.Identity() if stem == "small" else nn.MaxPool2d(3, stride=2, padding=1)
+        self.maxpool = nn.Identity() if stem in ("half", "small") else nn.MaxPool2d(3, stride=2, padding=1)
         stages = []
         for stage, depth in enumerate(depths):
             P = planes * 2**stage
@@ -174,7 +175,7 @@ class ResNet(nn.Module):
         self.fc = nn.Linear(channels, num_classes)
 
     def features(self, x: Tensor) -> Tensor:
-        """The map of the last stage, (B, C, H/32, W/32); with the small stem (B, C, H/8, W/8)."""
+        """The map of the last stage, (B, C, H/32, W/32); with the stem "half" H/16, with "small" H/8."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         return self.layer4(self.layer3(self.layer2(self.layer1(x))))
 

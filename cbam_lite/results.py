@@ -1,0 +1,90 @@
+"""The experiments' results, which come with the package, and what can be said from a few seeds."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cbam_lite.parts import choose
+
+FOLDER = Path(__file__).with_name("results")
+EXPERIMENTS = ("defects", "defects_finetune", "cifar10", "cifar10_finetune")
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of one run. Epoch 0 is before training, where `train_loss` is NaN. Accuracies are from 0 to 1."""
+
+    variant: str
+    seed: int
+    epoch: int
+    train_loss: float
+    test_loss: float
+    test_accuracy: float
+
+
+def read_results(experiment: str) -> list[Epoch]:
+    """All rows of one experiment: "defects", "defects_finetune", "cifar10" or "cifar10_finetune".
+
+    The files are made by ``experiments/ablation.py``; `provenance` tells how.
+    """
+    lines = [line for line in text_of(experiment).splitlines() if not line.startswith("#")]
+    return [
+        Epoch(row["variant"], int(row["seed"]), int(row["epoch"]), *(float(row[name]) for name in list(row)[3:]))
+        for row in csv.DictReader(lines)
+    ]
+
+
+def provenance(experiment: str) -> dict[str, str]:
+    """How a file was made: "command", "budget", "versions", "hardware" and "date"."""
+    lines = [line[2:] for line in text_of(experiment).splitlines() if line.startswith("# ")]
+    return dict(line.split(": ", 1) for line in lines)
+
+
+def text_of(experiment: str) -> str:
+    return (FOLDER / f"{choose('experiment', experiment, EXPERIMENTS)}.csv").read_text()
+
+
+def final_accuracy(
+    rows: Sequence[Epoch], variant: str, epoch: int | None = None
+) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    """Test accuracies of one variant after an epoch (the last, if None), one for each seed, in the order of the seeds.
+
+    Raises:
+        ValueError: no run of that name is there.
+    """
+    choose("variant", variant, dict.fromkeys(row.variant for row in rows))
+    last = max(row.epoch for row in rows) if epoch is None else epoch
+    found = sorted((row.seed, row.test_accuracy) for row in rows if row.variant == variant and row.epoch == last)
+    return np.array([accuracy for _, accuracy in found])
+
+
+def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+    """The mean of a few values, and half the width of its interval by Student's t: mean ± half.
+
+    .. math::
+
+        \\bar x \\pm t_{n-1} \\, \\frac{s}{\\sqrt n}
+
+    For a paired comparison, give the differences of two variants seed by seed: if the interval contains 0, these seeds
+    do not tell the two apart. Needs SciPy.
+
+    Args:
+        values: n numbers, independent of each other.
+        level: how often, over many repetitions, the interval would contain the true mean.
+
+    Raises:
+        ValueError: fewer than two values, which have no spread.
+        ImportError: SciPy is not installed.
+    """
+    x = np.asarray(values, dtype=float)
+    if x.size < 2:
+        raise ValueError(f"{x.size} values have no spread: an interval needs at least 2 seeds")
+    try:
+        from scipy import stats
+    except ImportError as error:
+        raise ImportError("an interval needs the quantiles of SciPy: pip install scipy") from error
+    half = stats.t.ppf((1 + level) / 2, x.size - 1) * x.std(ddof=1) / np.sqrt(x.size)
+    return float(x.mean()), float(half)
