@@ -3,7 +3,7 @@ PY := .venv/bin/python
 SOURCES := cbam_lite tests tools benchmarks experiments book/_ext
 COLAB_VENV ?= _build/colab
 
-.PHONY: help environment book serve test lint unit hygiene nbval strict site alone colab notebooks bench lock address clean
+.PHONY: help environment book serve test lint unit hygiene nbval strict site alone colab notebooks bench experiment checkpoints lock address clean
 
 help:
 	@echo "make book             build the HTML book and print where to open it"
@@ -12,6 +12,8 @@ help:
 	@echo "make colab            every notebook alone on Python 3.12 with what the Colab image has"
 	@echo "make notebooks        run the notebooks and store their outputs"
 	@echo "make bench            time our modules against their peers"
+	@echo "make experiment       make the runs behind the chapter on ablations that are not there yet"
+	@echo "make checkpoints      train the networks that come with the package again"
 	@echo "make lock             resolve requirements.txt anew from pyproject.toml"
 	@echo "make address URL=...  write another repository address everywhere"
 	@echo "make clean            remove .venv and everything that was built"
@@ -63,6 +65,13 @@ notebooks: environment
 
 bench: environment
 	$(PY) benchmarks/attention.py
+	$(PY) benchmarks/defects.py
+
+experiment: environment
+	$(PY) experiments/ablation.py
+
+checkpoints: environment
+	$(PY) experiments/ship.py
 
 # The lines of explanation at the top of requirements.txt stay as they are.
 lock: environment

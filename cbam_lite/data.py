@@ -164,8 +164,8 @@ def masked_folder(folder: str | Path, size: int = 224, *, threshold: int = 127) 
 
     Args:
         folder: the folder of the class folders.
-        size: images and masks are resized to size x size. A masked pixel can vanish when it gets much smaller, so the
-            mask of a reduced image is true where any of its pixels was.
+        size: images and masks are resized to size x size. The mask of a reduced image is true wherever one of its
+            pixels was, because the smallest holes would vanish otherwise.
         threshold: a pixel above it belongs to the mask. The masks have grey edges.
 
     Raises:

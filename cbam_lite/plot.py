@@ -140,6 +140,14 @@ def draw_image(ax: Axes, image: Tensor | Array, title: str = "") -> None:
     ax.set_axis_off()
 
 
+def draw_mask(ax: Axes, mask: Tensor | Array, colour: str = OUTPUT) -> None:
+    """The outline of a mask (H, W) over what is drawn already; nothing for an empty one."""
+    padded = np.pad(as_array(mask), 1)  # so that an outline closes at the border of the image
+    if padded.any():
+        H, W = padded.shape
+        ax.contour(np.arange(W) - 1, np.arange(H) - 1, padded, [0.5], colors=[colour], linewidths=1.3)
+
+
 def draw_map(
     ax: Axes,
     values: Tensor | Array,
@@ -200,6 +208,26 @@ def draw_gate(
     ax.axhline(1, color=NEUTRAL, linewidth=0.8, linestyle="--")
     ax.set_xlabel("channel")
     ax.set_title(title)
+
+
+def draw_intervals(
+    ax: Axes,
+    names: Sequence[str],
+    means: Sequence[float],
+    halves: Sequence[float],
+    *,
+    colour: str | Sequence[str] = INPUT,
+    reference: float | None = None,
+) -> None:
+    """One row for each name, from the top: the mean as a dot, its interval as a line; `reference` is a dashed line."""
+    rows = np.arange(len(names))[::-1]
+    colours = [colour] * len(names) if isinstance(colour, str) else colour
+    for row, mean, half, shade in zip(rows, means, halves, colours, strict=True):
+        ax.errorbar(mean, row, xerr=half, fmt="o", color=shade, capsize=4, linewidth=2)
+    if reference is not None:
+        ax.axvline(reference, color=NEUTRAL, linewidth=0.9, linestyle="--", zorder=0)
+    ax.set_yticks(rows, names)
+    ax.set_ylim(-0.7, len(names) - 0.3)
 
 
 def draw_flow(ax: Axes, boxes: Sequence[tuple[str, str]], *, columns: int | None = None) -> None:

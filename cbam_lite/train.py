@@ -44,6 +44,13 @@ class History:
     def __len__(self) -> int:
         return len(self.columns["epoch"])
 
+    def __repr__(self) -> str:
+        if not len(self):
+            return "History of no epoch"
+        last = ", ".join(f"{name} {self[name][-1]:.3f}" for name in COLUMNS[2:-1])
+        end = ", interrupted" if self.interrupted else ""
+        return f"History of {len(self)} epochs in {sum(self['seconds']):.0f} s{end}; the last: {last}"
+
     def append(self, *values: float) -> None:
         """One more epoch; values in the order of the columns."""
         for name, value in zip(COLUMNS, values, strict=True):

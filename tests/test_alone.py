@@ -28,9 +28,9 @@ def python(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
 
 def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     package = alone.ROOT / "cbam_lite"
-    names = {path.name for path in package.iterdir() if path.is_file()}
+    files = [path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert held == {f"cbam_lite/{name}" for name in names}
+    assert held == {path.relative_to(alone.ROOT).as_posix() for path in files}
 
 
 def test_package_is_the_wheels(python: Path, tmp_path: Path) -> None:

@@ -267,3 +267,33 @@ def test_overlay_says_which_shapes_it_needs(image: torch.Tensor, gate: torch.Ten
 def test_overlay_refuses_alpha_outside_0_to_1() -> None:
     with pytest.raises(ValueError, match=r"alpha=1.5 must be between 0 \(image only\) and 1 \(map only\)"):
         overlay(torch.zeros(3, 8, 8), torch.zeros(4, 4), alpha=1.5)
+
+
+def test_outline_closes_around_the_mask_also_at_the_border() -> None:
+    mask = torch.zeros(6, 8, dtype=torch.bool)
+    mask[0:2, 5:8] = True
+    picture, ax = plt.subplots()
+    plot.draw_image(ax, torch.rand(3, 6, 8))
+    plot.draw_mask(ax, mask)
+    (outline,) = ax.collections
+    vertices = outline.get_paths()[0].vertices
+    assert vertices.min(0).tolist() == [4.5, -0.5]  # pixel 5 begins at 4.5
+    assert vertices.max(0).tolist() == [7.5, 1.5]
+    plt.close(picture)
+
+
+def test_empty_mask_draws_nothing() -> None:
+    picture, ax = plt.subplots()
+    plot.draw_mask(ax, torch.zeros(4, 4, dtype=torch.bool))
+    assert not ax.collections
+    plt.close(picture)
+
+
+def test_intervals_stand_in_order_from_the_top() -> None:
+    picture, ax = plt.subplots()
+    plot.draw_intervals(ax, ["first", "second"], [0.5, 0.7], [0.1, 0.2], colour=["red", "blue"], reference=0.5)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["first", "second"]
+    assert ax.get_yticks().tolist() == [1, 0]
+    ends = [container.lines[2][0].get_segments()[0][:, 0].tolist() for container in ax.containers]
+    assert ends == [pytest.approx([0.4, 0.6]), pytest.approx([0.5, 0.9])]
+    plt.close(picture)

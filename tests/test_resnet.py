@@ -178,7 +178,7 @@ def test_inserting_into_a_plain_one_leaves_it_unchanged() -> None:
     ("make", "error", "message"),
     [
         (lambda: resnet18(layout="v2"), ValueError, "layout='v2' is not one of 'v1.5', 'v1'"),
-        (lambda: resnet18(stem="big"), ValueError, "stem='big' is not one of 'imagenet', 'deep', 'small'"),
+        (lambda: resnet18(stem="big"), ValueError, "stem='big' is not one of 'imagenet', 'deep', 'half', 'small'"),
         (lambda: ResNet(BasicBlock, (2, 2, 2)), ValueError, r"depths=\[2, 2, 2\] has 3 stages, but a ResNet has 4"),
         (lambda: resnet18(num_classes=0), ValueError, "num_classes=0 must be at least 1"),
         (lambda: resnet18(planes=0), ValueError, "planes=0 must be at least 1"),

@@ -1,0 +1,77 @@
+"""The experiment scripts: complete, resumable, and on the record. On budgets of seconds."""
+
+import csv
+import json
+from pathlib import Path
+
+import ablation
+import pytest
+import ship
+
+from cbam_lite import load_checkpoint
+
+TINY = {"images": 16, "epochs": 1, "test": 16, "lr": 1e-3}
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ablation, "BUDGETS", {"cpu": dict.fromkeys(ablation.TASKS, TINY)})
+    monkeypatch.setattr(ablation.torch, "set_num_threads", lambda _: None)
+    for names, kept in (("VARIANTS", ("plain", "CBAM")), ("TUNED", ("plain", "CBAM, fresh", "CBAM, identity"))):
+        monkeypatch.setattr(ablation, names, {name: getattr(ablation, names)[name] for name in kept})
+
+
+def run(task: str, folder: Path, seeds: int = 1) -> list[dict[str, str]]:
+    ablation.experiment(task, seeds, "cpu", 1, folder / "out", folder / "work", folder / "data")
+    lines = (folder / "out" / f"{task}.csv").read_text().splitlines()
+    return list(csv.DictReader(line for line in lines if not line.startswith("#")))
+
+
+def test_an_experiment_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = run("defects", tmp_path)
+    assert [(row["variant"], row["seed"], row["epoch"]) for row in rows] == [
+        (variant, "0", epoch) for variant in ("plain", "CBAM") for epoch in "01"
+    ]
+    path = tmp_path / "out" / "defects.csv"
+    whole = path.read_text()
+    path.write_text("".join(line for line in whole.splitlines(keepends=True) if not line.startswith("CBAM")))
+    assert run("defects", tmp_path) == rows
+    assert path.read_text() == whole
+    assert "defects: 1 runs are there, 1 to make" in capsys.readouterr().out
+
+
+def test_files_made_otherwise_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("defects", tmp_path)
+    monkeypatch.setattr(ablation, "BUDGETS", {"cpu": {task: TINY | {"lr": 2e-3} for task in ablation.TASKS}})
+    with pytest.raises(ValueError, match=r"was made otherwise: '# budget.*Name another folder with --out"):
+        run("defects", tmp_path)
+
+
+def test_fine_tuning_starts_from_the_trained_plain_network(tmp_path: Path) -> None:
+    run("defects", tmp_path)
+    rows = {row["variant"]: row for row in run("defects_finetune", tmp_path) if row["epoch"] == "0"}
+    assert rows["plain"]["test_loss"] == rows["CBAM, identity"]["test_loss"] != rows["CBAM, fresh"]["test_loss"]
+    card = json.loads(next((tmp_path / "work" / "defects").rglob("last.json")).read_text())
+    assert card["settings"]["images"] == 16
+
+
+def test_the_script_without_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--task", "cifar10", "--out", str(tmp_path), "--data", str(tmp_path), "--device", "cpu"]
+    monkeypatch.setattr("sys.argv", ["ablation.py", *arguments])
+    ablation.main()
+    assert "cifar10 is left out" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_shipping_writes_a_network_and_its_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ship, "TRAIN", {"n": 16, "seed": 0})
+    monkeypatch.setattr(ship, "TEST", {"n": 16, "seed": 1})
+    monkeypatch.setattr(ship, "SETTINGS", {"epochs": 1})
+    ship.ship("ECA", tmp_path / "a")
+    ship.ship("ECA", tmp_path / "b")
+    tensors, card = load_checkpoint(tmp_path / "a", "ECA")
+    assert card["network"] == "defect_net('ECA')"
+    assert "layer1.0.attention.conv.weight" in tensors
+    assert load_checkpoint(tmp_path / "b", "ECA")[1]["sha256"] == card["sha256"]  # bit for bit

@@ -1,0 +1,90 @@
+"""The stored experiments are complete, and their summary is Student's interval."""
+
+import math
+import sys
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from cbam_lite import final_accuracy, mean_interval, provenance, read_results
+from cbam_lite.results import EXPERIMENTS
+
+ROWS = {name: read_results(name) for name in EXPERIMENTS}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_run_is_there_once(name: str) -> None:
+    rows = ROWS[name]
+    variants, epochs = {row.variant for row in rows}, max(row.epoch for row in rows)
+    expected = {(v, seed, epoch) for v in variants for seed in range(5) for epoch in range(epochs + 1)}
+    assert {(row.variant, row.seed, row.epoch) for row in rows} == expected
+    assert len(rows) == len(expected)
+    assert {"plain"} < variants
+    for row in rows:
+        assert 0 <= row.test_accuracy <= 1
+        assert row.test_loss > 0
+        assert math.isnan(row.train_loss) == (row.epoch == 0)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_variants_are_those_of_the_script(name: str) -> None:
+    import ablation
+
+    expected = ablation.TUNED if name.endswith("finetune") else ablation.VARIANTS
+    assert list(dict.fromkeys(row.variant for row in ROWS[name])) == list(expected)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_provenance(name: str) -> None:
+    facts = provenance(name)
+    assert list(facts) == ["command", "budget", "versions", "hardware", "date"]
+    assert f"--task {name}" in facts["command"]
+    assert "torch" in facts["versions"]
+
+
+@pytest.mark.parametrize("name", ["defects_finetune", "cifar10_finetune"])
+def test_identity_start_loses_nothing(name: str) -> None:
+    plain = final_accuracy(ROWS[name], "plain", epoch=0)
+    for kind in ("SE", "ECA", "CBAM"):
+        assert np.array_equal(final_accuracy(ROWS[name], f"{kind}, identity", epoch=0), plain)
+        assert (final_accuracy(ROWS[name], f"{kind}, fresh", epoch=0) < plain - 0.1).all()
+
+
+def test_final_accuracy_is_in_the_order_of_seeds() -> None:
+    values = final_accuracy(ROWS["defects"], "CBAM")
+    last = max(row.epoch for row in ROWS["defects"])
+    for seed, value in enumerate(values):
+        row = next(r for r in ROWS["defects"] if (r.variant, r.seed, r.epoch) == ("CBAM", seed, last))
+        assert row.test_accuracy == value
+
+
+def test_interval_by_hand() -> None:
+    mean, half = mean_interval([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert mean == 3
+    assert half == pytest.approx(2.776445 * math.sqrt(2.5) / math.sqrt(5))
+
+
+def test_interval_is_scipys() -> None:
+    values = np.random.default_rng(0).normal(size=7)
+    mean, half = mean_interval(values, 0.9)
+    low, high = stats.t.interval(0.9, 6, loc=values.mean(), scale=stats.sem(values))
+    assert (mean - half, mean + half) == pytest.approx((low, high))
+
+
+def test_interval_contains_the_truth_as_often_as_it_says() -> None:
+    random = np.random.default_rng(0)
+    hits = [abs(mean) <= half for mean, half in (mean_interval(random.normal(size=5)) for _ in range(2000))]
+    assert 0.935 < np.mean(hits) < 0.965
+
+
+def test_errors_name_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="needs at least 2 seeds"):
+        mean_interval([0.5])
+    with pytest.raises(ValueError, match="did you mean 'defects'"):
+        read_results("defect")
+    with pytest.raises(ValueError, match="did you mean 'CBAM'"):
+        final_accuracy(ROWS["defects"], "CBAN")
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(ImportError, match="pip install scipy"):
+        mean_interval([1, 2])
