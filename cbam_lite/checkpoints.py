@@ -32,7 +32,8 @@ def save_checkpoint(folder: str | Path, name: str, tensors: Mapping[str, Tensor]
     save = safetensors().save
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    content = save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
+    # A clone each, because safetensors refuses tensors that share memory, as tied weights do.
+    content = save({key: tensor.detach().cpu().contiguous().clone() for key, tensor in tensors.items()})
     digest = hashlib.sha256(content).hexdigest()
     file = folder / f"{name}-{digest[:12]}.safetensors"
     write_whole(file, content)

@@ -213,11 +213,12 @@ def pcb_folder(folder: str | Path, size: int = 64) -> LabelledImages:
         folder: the folder of the group folders, ``PCBData``.
         size: the side of the squares that are cut out, in pixels of the board; each is centred at its defect, as far
             as the border allows. Its mask holds every box of the board that reaches into the square. The clean square
-            of a board comes from its template, at the place of the first defect.
+            of a board comes from its template, at the place of the first defect. A board without any defect gives none.
 
     Raises:
         FileNotFoundError: there is no such folder, no board in it, or a file of a board is missing.
-        ValueError: a file cannot be read, a box lies outside its board, or the board is smaller than `size`.
+        ValueError: a file cannot be read, a box lies outside its board, the board is smaller than `size`, or no board
+            has a defect.
     """
     boards = sorted(existing(folder, "DeepPCB's group folders").rglob("*_test.jpg"))
     if not boards:
@@ -231,21 +232,25 @@ def pcb_folder(folder: str | Path, size: int = 64) -> LabelledImages:
                 raise FileNotFoundError(f"{path} needs {file}, which is not there")
         board, clean = (torch.from_numpy(read_image(file, "RGB")).permute(2, 0, 1) for file in (path, template))
         boxes, kinds = pcb_boxes(notes / f"{name}.txt", board, size)
+        if not boxes:
+            continue
         mask = torch.zeros(board.shape[1:], dtype=torch.bool)
         for x0, y0, x1, y1 in boxes:
             mask[y0:y1, x0:x1] = True
         squares = [square_around(box, board, size) for box in boxes]
         images += [board[:, rows, columns] for rows, columns in squares]
         masks += [mask[rows, columns] for rows, columns in squares]
-        if squares:
-            rows, columns = squares[0]
-            images.append(clean[:, rows, columns])
-            masks.append(torch.zeros(size, size, dtype=torch.bool))
-        labels += [*kinds, 0][: len(kinds) + bool(squares)]
-        groups += [number] * (len(kinds) + bool(squares))
-    return LabelledImages(
-        torch.stack(images), torch.tensor(labels), PCB_CLASSES, torch.stack(masks), torch.tensor(groups)
-    )
+        rows, columns = squares[0]
+        images.append(clean[:, rows, columns])
+        masks.append(torch.zeros(size, size, dtype=torch.bool))
+        labels += [*kinds, 0]
+        groups += [number] * (len(kinds) + 1)
+    if not images:
+        raise ValueError(
+            f"{folder} holds {len(boards)} boards, but no defect is noted for any: look into its .txt files"
+        )
+    stacked, marked = torch.stack(images), torch.stack(masks)
+    return LabelledImages(stacked, torch.tensor(labels), PCB_CLASSES, marked, torch.tensor(groups))
 
 
 def pcb_boxes(path: Path, board: Tensor, size: int) -> tuple[list[tuple[int, int, int, int]], list[int]]:

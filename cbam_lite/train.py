@@ -93,12 +93,12 @@ def shifts_and_mirrors(images: Tensor, g: Generator, pixels: int = 4) -> Tensor:
 def predict(model: nn.Module, data: Dataset[Any], *, batch_size: int = 256) -> tuple[Tensor, Tensor]:
     """The logits (N, classes) of a model for every image, and the true labels (N,), both on the CPU.
 
-    The model runs in eval mode where it is; its mode is put back.
+    The model runs in eval mode, on its device; afterwards each of its modules has the mode it had.
 
     Raises:
         ValueError: there are no images.
     """
-    device, was_training = next(model.parameters()).device, model.training
+    device, modes = next(model.parameters()).device, [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         parts = []
@@ -106,7 +106,8 @@ def predict(model: nn.Module, data: Dataset[Any], *, batch_size: int = 256) -> t
             images, labels = batch(data, index, device)
             parts.append((model(images).float().cpu(), labels.cpu()))
     finally:
-        model.train(was_training)
+        for module, training in modes:
+            module.training = training
     return torch.cat([logits for logits, _ in parts]), torch.cat([labels for _, labels in parts])
 
 

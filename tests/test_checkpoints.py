@@ -23,6 +23,14 @@ def test_round_trip(tmp_path: Path, device: torch.device) -> None:
         assert torch.equal(tensors[name], tensor)
 
 
+def test_tied_weights_are_kept(tmp_path: Path) -> None:
+    tied = torch.rand(3)
+    save_checkpoint(tmp_path, "last", {"a": tied, "b": tied, "c": tied[1:]}, {})
+    tensors, _ = load_checkpoint(tmp_path, "last")
+    assert torch.equal(tensors["a"], tied)
+    assert torch.equal(tensors["c"], tied[1:])
+
+
 def test_a_newer_one_replaces_the_older(tmp_path: Path) -> None:
     for epoch in range(3):
         save_checkpoint(tmp_path, "last", {"a": torch.tensor(epoch)}, {"epoch": epoch})

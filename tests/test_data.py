@@ -230,6 +230,12 @@ def test_pcb_annotations_that_are_wrong(boards: Path, line: str, said: str) -> N
         pcb_folder(boards, size=32)
 
 
+def test_pcb_boards_without_defects(boards: Path) -> None:
+    (boards / "group1/0001_not/00010.txt").write_text("\n")
+    with pytest.raises(ValueError, match="holds 1 boards, but no defect is noted"):
+        pcb_folder(boards, size=32)
+
+
 def test_pcb_board_that_is_too_small(boards: Path) -> None:
     with pytest.raises(ValueError, match="use size<=80"):
         pcb_folder(boards, size=81)

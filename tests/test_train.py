@@ -268,8 +268,10 @@ def test_no_images() -> None:
 def test_predict_runs_in_eval_mode_and_puts_the_mode_back(device: torch.device) -> None:
     model, data = small_net().to(device), bright_or_dark(20)
     model.train()
+    model[1].eval()  # a frozen batch norm
     logits, labels = predict(model, data, batch_size=7)
     assert model.training
+    assert not model[1].training
     assert torch.equal(labels, data.labels)
     with torch.no_grad():
         assert torch.allclose(logits, model.eval()(data.images.to(device) / 255).cpu(), atol=1e-5)
