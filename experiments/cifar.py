@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from cbam_lite.checkpoints import write_whole
 from cbam_lite.data import LabelledImages
 from cbam_lite.weights import read_weights
 
@@ -47,10 +48,12 @@ def cached(data: Path, part: str, work: Path) -> LabelledImages:
     path = work / f"cifar10-{part}.pt"
     if not path.is_file():
         all_of_them = read_archive(data, part)
+        content = io.BytesIO()
+        torch.save({"images": all_of_them.images, "labels": all_of_them.labels}, content)
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({"images": all_of_them.images, "labels": all_of_them.labels}, path)
-    content = torch.load(path, weights_only=True)
-    return LabelledImages(content["images"], content["labels"], CLASSES)
+        write_whole(path, content.getvalue())  # another run may be reading or writing it
+    kept = torch.load(path, weights_only=True)
+    return LabelledImages(kept["images"], kept["labels"], CLASSES)
 
 
 def subset(data: Path, images: int, test: int, seed: int, work: Path) -> tuple[LabelledImages, LabelledImages]:

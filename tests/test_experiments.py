@@ -1,12 +1,16 @@
 """The experiment scripts: complete, resumable, and on the record. On budgets of seconds."""
 
 import csv
+import io
 import json
+import tarfile
 from pathlib import Path
 
 import ablation
+import cifar
 import pytest
 import ship
+from PIL import Image
 
 from cbam_lite import load_checkpoint
 
@@ -38,6 +42,14 @@ def test_an_experiment_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.C
     assert run("defects", tmp_path) == rows
     assert path.read_text() == whole
     assert "defects: 1 runs are there, 1 to make" in capsys.readouterr().out
+
+
+def test_more_seeds_are_added(tmp_path: Path) -> None:
+    one = run("defects", tmp_path)
+    two = run("defects", tmp_path, seeds=2)
+    assert [row for row in two if row["seed"] == "0"] == one
+    assert len(two) == 2 * len(one)
+    assert "--seeds 2" in (tmp_path / "out" / "defects.csv").read_text().splitlines()[0]
 
 
 def test_files_made_otherwise_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,3 +87,29 @@ def test_shipping_writes_a_network_and_its_card(tmp_path: Path, monkeypatch: pyt
     assert card["network"] == "defect_net('ECA')"
     assert "layer1.0.attention.conv.weight" in tensors
     assert load_checkpoint(tmp_path / "b", "ECA")[1]["sha256"] == card["sha256"]  # bit for bit
+
+
+def test_cifar_archive(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / cifar.ARCHIVE, "w") as archive:
+        for part, kind, grey in (
+            ("train", "cat", 10),
+            ("train", "airplane", 200),
+            ("test", "dog", 90),
+            ("train", "dog", 30),
+        ):
+            content = io.BytesIO()
+            Image.new("RGB", (32, 32), (grey, grey, grey)).save(content, "JPEG")
+            member = tarfile.TarInfo(f"{part}/{kind}/0000.jpg")
+            member.size = len(content.getvalue())
+            archive.addfile(member, io.BytesIO(content.getvalue()))
+    whole = cifar.read_archive(tmp_path, "train")
+    assert [whole.classes[label] for label in whole.labels] == ["airplane", "cat", "dog"]
+    assert whole.images.float().mean((1, 2, 3)).tolist() == pytest.approx([200, 10, 30], abs=2)
+    draws = []
+    for seed in (0, 0, 1, 2, 3):
+        train, test = cifar.subset(tmp_path, 2, 1, seed, tmp_path / "work")
+        assert (len(train), test.labels.tolist()) == (2, [cifar.CLASSES.index("dog")])
+        draws.append(train.labels.tolist())
+    assert draws[0] == draws[1]
+    assert len({tuple(draw) for draw in draws}) > 1
+    assert sorted(path.name for path in (tmp_path / "work").iterdir()) == ["cifar10-test.pt", "cifar10-train.pt"]
