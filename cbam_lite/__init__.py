@@ -12,7 +12,8 @@ The modules stand in the order of the book's chapters:
 8. `cost`: parameters, multiply-adds and moved numbers of any network; `papers`: the printed tables to compare with.
 9. `weights`: load and write the weights of other projects.
 10. `data`, `defects`: images with labels and masks, from folders or computed.
-11. `checkpoints`, `train`: keep a training's state, and train; `results`: what the experiments gave.
+11. `checkpoints`, `train`: keep a training's state, and train. `defect_nets`: small networks, some of them trained;
+    `results`: what the experiments gave.
 12. `plot`, `samples`: the book's pictures and its photograph.
 """
 
@@ -22,7 +23,7 @@ from cbam_lite.channel import (
     SqueezeExcitation,
     eca_kernel_size,
 )
-from cbam_lite.checkpoints import defect_net, load_checkpoint, save_checkpoint, trained_defect_net
+from cbam_lite.checkpoints import load_checkpoint, save_checkpoint
 from cbam_lite.convolution import multiply_adds, output_size, partial_maps
 from cbam_lite.cost import Cost, cost
 from cbam_lite.data import (
@@ -33,6 +34,7 @@ from cbam_lite.data import (
     split,
     torchvision_data,
 )
+from cbam_lite.defect_nets import defect_net, trained_defect_net
 from cbam_lite.defects import make_defects
 from cbam_lite.insertion import insert_attention
 from cbam_lite.mobilenet import MobileNet

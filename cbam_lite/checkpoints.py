@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there, and the small trained networks that come with the package.
+"""Checkpoints that are whole or not there.
 
 A checkpoint is two files: tensors (safetensors, no code inside) and facts (JSON), which names the tensors' file and its
 hash. The JSON is put in place last, in one step of the file system. So power may fail at any moment, and a reader finds
@@ -13,11 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-
-from cbam_lite.cbam import CBAM
-from cbam_lite.channel import EfficientChannelAttention, SqueezeExcitation
-from cbam_lite.parts import choose
-from cbam_lite.resnet import AttentionMaker, BasicBlock, ResNet
 
 
 def save_checkpoint(folder: str | Path, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Path:
@@ -86,56 +81,3 @@ def write_whole(path: Path, content: bytes) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
-
-
-# ---- the networks of the defect chapters ----------------------------------------------------------------------------
-
-SHIPPED = Path(__file__).with_name("shipped")
-
-
-def small_cbam(channels: int) -> CBAM:
-    return CBAM(channels, hidden=max(4, channels // 8))
-
-
-def small_se(channels: int) -> SqueezeExcitation:
-    return SqueezeExcitation(channels, hidden=max(4, channels // 8))
-
-
-ATTENTION: dict[str, AttentionMaker | None] = {
-    "plain": None,
-    "SE": small_se,
-    "ECA": EfficientChannelAttention,
-    "CBAM": small_cbam,
-}
-
-
-def defect_net(attention: AttentionMaker | str | None = None, *, num_classes: int = 8, planes: int = 8) -> ResNet:
-    """A residual network of four blocks for images of 64 to 128 pixels: 78 thousand parameters, untrained.
-
-    Args:
-        attention: "plain", "SE", "ECA", "CBAM", or what `ResNet` takes. Hidden layers have C / 8 units, at least 4,
-            because r = 16 would leave none of 8 channels.
-        num_classes: 8 for `make_defects`.
-        planes: channels of the first block; the last has 8 times as many.
-    """
-    maker = ATTENTION[choose("attention", attention, ATTENTION)] if isinstance(attention, str) else attention
-    return ResNet(BasicBlock, (1, 1, 1, 1), maker, num_classes=num_classes, stem="half", planes=planes)
-
-
-def trained_defect_net(name: str) -> tuple[ResNet, dict[str, Any]]:
-    """One of the trained networks that come with the package, in eval mode, and its model card.
-
-    Args:
-        name: "plain", "SE", "ECA" or "CBAM". The network is ``defect_net(name)``.
-
-    Returns:
-        The network, and what is known about it: data and seeds, command, scores, date, hash of the weights.
-
-    Raises:
-        ValueError: there is none of that name, or its file is damaged.
-        ImportError: safetensors is not installed.
-    """
-    net = defect_net(choose("name", name, ATTENTION))
-    tensors, card = load_checkpoint(SHIPPED, name)
-    net.load_state_dict(tensors)
-    return net.eval(), card

@@ -28,7 +28,8 @@ from torch import nn
 
 import cbam_lite
 from cbam_lite import CBAM, ChannelAttention, EfficientChannelAttention, SqueezeExcitation, insert_attention
-from cbam_lite.checkpoints import defect_net, small_cbam, small_se, write_whole
+from cbam_lite.checkpoints import write_whole
+from cbam_lite.defect_nets import defect_net, small_cbam, small_se
 from cbam_lite.defects import make_defects
 from cbam_lite.resnet import AttentionMaker, BasicBlock, ResNet
 from cbam_lite.train import evaluate, fit, flips, shifts_and_mirrors

@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 
 import cbam_lite
-from cbam_lite.checkpoints import ATTENTION, SHIPPED, defect_net, save_checkpoint
+from cbam_lite.checkpoints import save_checkpoint
+from cbam_lite.defect_nets import ATTENTION, SHIPPED, defect_net
 from cbam_lite.defects import make_defects
 from cbam_lite.train import evaluate, fit, flips
 
