@@ -77,7 +77,7 @@ def weave(f: Frame) -> Tensor:
 
 
 def grain(f: Frame) -> Tensor:
-    """Planed wood: year rings that wander, and fine fibres."""
+    """Smooth wood: year rings that wander, and fine fibres."""
     ring = torch.sin(2 * math.pi * (f.uniform(4, 8) * f.y + 0.6 * f.noise(3, 2)))
     return 0.52 + 0.11 * ring * ring.abs() + 0.045 * f.noise(50, 4)
 
