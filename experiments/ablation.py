@@ -114,10 +114,8 @@ def defects(job: Job, net: nn.Module | None = None) -> list[dict[str, Any]]:
     """From scratch, on defects of all materials. Each seed has training images of its own; test images are the same."""
     torch.manual_seed(job.seed)
     net = net or defect_net(VARIANTS[job.variant])
-    train, test = (
-        make_defects(int(job.budget["images"]), seed=1000 + job.seed),
-        make_defects(int(job.budget["test"]), seed=1),
-    )
+    train = make_defects(int(job.budget["images"]), seed=1000 + job.seed)
+    test = make_defects(int(job.budget["test"]), seed=1)
     return train_and_report(net, train, test, job, augment=flips, checkpoint=folder_of(job))
 
 
@@ -128,10 +126,10 @@ def folder_of(job: Job) -> Path:
 
 def defects_finetune(job: Job) -> list[dict[str, Any]]:
     """A trained plain network meets fainter defects, with few images of them: attention goes in before fine-tuning."""
+    torch.manual_seed(job.seed)
     net = defect_net()
-    defects(
-        job._replace(task="defects", variant="plain", budget=BUDGETS[job.device]["defects"]), net
-    )  # from its folder
+    plain = job._replace(task="defects", variant="plain", budget=BUDGETS[job.device]["defects"])
+    defects(plain, net)  # takes it from its folder, or trains it if it is not there
     torch.manual_seed(job.seed)
     if (attention := TUNED[job.variant]) is not None:
         options = {} if "ECA" in job.variant else {"hidden": 0.25}

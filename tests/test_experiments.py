@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -63,6 +64,10 @@ def test_fine_tuning_starts_from_the_trained_plain_network(tmp_path: Path) -> No
     run("defects", tmp_path)
     rows = {row["variant"]: row for row in run("defects_finetune", tmp_path) if row["epoch"] == "0"}
     assert rows["plain"]["test_loss"] == rows["CBAM, identity"]["test_loss"] != rows["CBAM, fresh"]["test_loss"]
+    shutil.rmtree(tmp_path / "work")
+    (tmp_path / "out" / "defects_finetune.csv").unlink()
+    again = {row["variant"]: row for row in run("defects_finetune", tmp_path) if row["epoch"] == "0"}
+    assert again == rows  # the plain network, trained anew, is the same one
     card = json.loads(next((tmp_path / "work" / "defects").rglob("last.json")).read_text())
     assert card["settings"]["images"] == 16
 
