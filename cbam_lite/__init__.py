@@ -14,7 +14,8 @@ The modules stand in the order of the book's chapters:
 10. `data`, `defects`: images with labels and masks, from folders or computed.
 11. `checkpoints`, `train`: keep a training's state, and train. `defect_nets`: small networks, some of them trained;
     `results`: what the experiments gave.
-12. `plot`, `samples`: the book's pictures and its photograph.
+12. `gradcam`: see where a network looked.
+13. `plot`, `samples`: the book's pictures and its photograph.
 """
 
 from cbam_lite.cbam import CBAM, ChannelAttention, SpatialAttention
@@ -36,6 +37,7 @@ from cbam_lite.data import (
 )
 from cbam_lite.defect_nets import defect_net, trained_defect_net
 from cbam_lite.defects import make_defects
+from cbam_lite.gradcam import cam
 from cbam_lite.insertion import insert_attention
 from cbam_lite.mobilenet import MobileNet
 from cbam_lite.papers import network_of, printed_tables
@@ -73,6 +75,7 @@ __all__ = [
     "SplitAttention",
     "SqueezeExcitation",
     "__version__",
+    "cam",
     "cat_photo",
     "cost",
     "defect_net",

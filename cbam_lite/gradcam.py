@@ -1,0 +1,265 @@
+"""Where did the network look? Grad-CAM and its relatives, from the activations and gradients of a layer.
+
+Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV 2017::
+
+    w_k = mean_ij dy/dA_kij        L = sum_k w_k A_k        then, to look at it: ReLU, resize, normalise
+
+Every map here is raw and signed. What happens to it afterwards has names: `positive`, `resize`, `normalise`.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from cbam_lite.parts import choose
+
+Method = Callable[[Tensor, Tensor], Tensor]  # activation A and gradient G, both (B, C, h, w) -> raw map (B, h, w)
+Score = Callable[..., Tensor]  # what the model gives -> one number for each image, (B,)
+
+
+# ---- the methods: A is the activation of a layer, G the gradient of the score with respect to it ---------------------
+
+
+def grad_cam(A: Tensor, G: Tensor) -> Tensor:
+    """Grad-CAM: each channel weighs as much as its mean gradient. (B, C, h, w) twice -> (B, h, w)
+
+    .. math::
+
+        L = \\sum_k w_k A_k, \\qquad w_k = \\frac{1}{hw} \\sum_{ij} G_{kij}
+    """
+    return (G.mean((2, 3), keepdim=True) * A).sum(1)
+
+
+def grad_cam_plus_plus(A: Tensor, G: Tensor, eps: float = 0.0) -> Tensor:
+    """Grad-CAM++ in its closed form, which needs no small number against division by zero.
+
+    .. math::
+
+        w_k = \\sum_{ij} \\frac{\\max(G_{kij}, 0)}{2 + S_k \\max(G_{kij}, 0)}, \\qquad S_k = \\sum_{ij} A_{kij}
+
+    It is the paper's sum of alpha times the positive gradient, with its square cancelled. For activations that are not
+    negative, as behind a ReLU, the denominator is at least 2. Chattopadhay et al., WACV 2018.
+
+    Args:
+        A, G: activation and gradient, (B, C, h, w).
+        eps: added to the denominator before anything is cancelled, as the grad-cam package does with 1e-6. That is not
+            small beside squared gradients, and changes the map.
+    """
+    S, g = A.sum((2, 3), keepdim=True), G.clamp_min(0)
+    alpha_g = g**3 / (2 * g**2 + S * g**3 + eps) if eps else g / (2 + S * g)
+    return (alpha_g.sum((2, 3), keepdim=True) * A).sum(1)
+
+
+def xgrad_cam(A: Tensor, G: Tensor, eps: float = 0.0) -> Tensor:
+    """XGrad-CAM: the gradients of a channel, averaged with its activations as weights. Fu et al., BMVC 2020.
+
+    .. math::
+
+        w_k = \\frac{\\sum_{ij} G_{kij} A_{kij}}{\\sum_{ij} A_{kij}}
+
+    Args:
+        A, G: activation and gradient, (B, C, h, w).
+        eps: added to the denominator; the grad-cam package takes 1e-7. Without it, a channel whose activations add up
+            to 0 has weight 0.
+    """
+    S = A.sum((2, 3), keepdim=True) + eps
+    w = torch.where(S == 0, 0, (G * A).sum((2, 3), keepdim=True) / torch.where(S == 0, 1, S))
+    return (w * A).sum(1)
+
+
+def hires_cam(A: Tensor, G: Tensor) -> Tensor:
+    """HiResCAM: gradient times activation, place by place, without an average. Draelos and Carin, 2020.
+
+    .. math::
+
+        L_{ij} = \\sum_k G_{kij} A_{kij}
+    """
+    return (G * A).sum(1)
+
+
+def layer_cam(A: Tensor, G: Tensor) -> Tensor:
+    """LayerCAM: as HiResCAM, with positive gradients only. Jiang et al., TIP 2021.
+
+    .. math::
+
+        L_{ij} = \\sum_k \\max(G_{kij}, 0) A_{kij}
+    """
+    return (G.clamp_min(0) * A).sum(1)
+
+
+METHODS: dict[str, Method] = {
+    "Grad-CAM": grad_cam,
+    "Grad-CAM++": grad_cam_plus_plus,
+    "XGrad-CAM": xgrad_cam,
+    "HiResCAM": hires_cam,
+    "LayerCAM": layer_cam,
+}
+
+
+# ---- what is explained ----------------------------------------------------------------------------------------------
+
+
+def logit(classes: Tensor | Sequence[int] | int) -> Score:
+    """The logit of one class for each image; one number stands for all images.
+
+    Take the logit, not the softmax: where a class is almost certain, the softmax is flat and its gradient vanishes.
+    """
+
+    def score(output: Tensor) -> Tensor:
+        chosen = torch.as_tensor(classes, device=output.device)
+        chosen = chosen.expand(len(output)) if chosen.dim() == 0 else chosen
+        if len(chosen) != len(output):
+            raise ValueError(f"{len(chosen)} classes for {len(output)} images: give one class for each image")
+        if int(chosen.max()) >= output.shape[1]:
+            raise ValueError(f"class {int(chosen.max())} of {output.shape[1]} outputs: count classes from 0")
+        return output.gather(1, chosen[:, None])[:, 0]
+
+    return score
+
+
+def contrast(first: int, second: int) -> Score:
+    """How much more the model says `first` than `second`: the difference of two logits."""
+    return lambda output: output[:, first] - output[:, second]
+
+
+# ---- activations and gradients --------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def capture(model: nn.Module, layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
+    """Inside, the model runs in eval mode and the outputs of `layers` are caught, ready for `torch.autograd.grad`.
+
+    The graph starts at the first of the layers that runs: what comes before is not recorded, so a map of the last
+    block costs little more than a forward pass, and a frozen backbone does not matter. Afterwards the model is as it
+    was: hooks, modes and ``.grad``, also after an error.
+
+    Raises:
+        RuntimeError: a layer runs twice in one pass, as a module that is shared does.
+    """
+    caught: dict[str, Tensor] = {}
+    modes = [(module, module.training) for module in model.modules()]
+
+    def catch(name: str) -> Callable[..., Tensor]:
+        def hook(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+            if name in caught:
+                raise RuntimeError(
+                    f"{name} ran twice in one pass: choose a layer that runs once, the block, for example"
+                )
+            if not isinstance(output, Tensor):
+                raise TypeError(f"{name} gives {type(output).__name__}, not a tensor: choose a layer inside it")
+            depends = bool(caught) and output.requires_grad  # on a layer that is caught already
+            caught[name] = output if depends else output.detach().requires_grad_()
+            return caught[name].clone()  # so that in-place operations behind the layer do not change what was caught
+
+        return hook
+
+    handles = [layer.register_forward_hook(catch(name)) for name, layer in layers.items()]
+    try:
+        model.eval()
+        with torch.inference_mode(False), torch.enable_grad():
+            yield caught
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, training in modes:
+            module.training = training
+
+
+def cam(
+    model: nn.Module,
+    images: Tensor,
+    layers: str | Sequence[str],
+    score: Score,
+    method: str | Method = "Grad-CAM",
+) -> dict[str, Tensor]:
+    """Raw signed maps of one or more layers for a batch of images.
+
+    Args:
+        model: any network. It is left as it was.
+        images: (B, ...), as the model takes them.
+        layers: names as in ``model.named_modules()``. The block's output is the fair place for a plain network and for
+            one with attention.
+        score: from the model's output to one number for each image, (B,): `logit`, `contrast`, or a function of yours.
+        method: a name of `METHODS`, or a function of activation and gradient.
+
+    Returns:
+        ``{layer: map}``, each (B, h, w), float32 (float64 stays), at the resolution of the layer, with its sign.
+
+    Raises:
+        ValueError: a layer is not there, the score is not one number for each image, it does not depend on a layer, or
+            its gradient is zero everywhere.
+        RuntimeError: a layer runs twice, or not at all.
+        TypeError: the model is a `DataParallel`, or a layer gives no tensor.
+
+    Example:
+        >>> maps = cam(model, images, "layer4", logit(3))
+    """
+    if isinstance(model, nn.DataParallel):
+        raise TypeError("DataParallel runs copies of the model, whose maps would mix: explain model.module instead")
+    names = [layers] if isinstance(layers, str) else list(layers)
+    function = METHODS[choose("method", method, METHODS)] if isinstance(method, str) else method
+    network = model._orig_mod if isinstance(model, torch._dynamo.OptimizedModule) else model
+    with capture(network, {name: layer_of(network, name) for name in names}) as caught:
+        scores = score(network(images.clone()))
+        if missing := [name for name in names if name not in caught]:
+            raise RuntimeError(
+                f"{', '.join(missing)} did not run: choose layers that the forward pass of the model uses"
+            )
+        gradients = gradients_of(scores, caught, len(images))
+    result = {}
+    for name, A, G in zip(caught, caught.values(), gradients, strict=True):
+        A, G = A.detach(), G.detach()
+        wide = torch.float64 if A.dtype == torch.float64 else torch.float32
+        result[name] = function(A.to(wide), G.to(wide))
+    return {name: result[name] for name in names}
+
+
+def layer_of(model: nn.Module, name: str) -> nn.Module:
+    known = dict(model.named_modules())
+    return known[choose("layer", name, known)]
+
+
+def gradients_of(scores: Tensor, caught: Mapping[str, Tensor], B: int) -> list[Tensor]:
+    """The gradient of the scores with respect to each caught activation, or an error that says what is wrong."""
+    if scores.shape != (B,):
+        raise ValueError(f"score gave {tuple(scores.shape)} for {B} images: it has to give one number for each, ({B},)")
+    if not scores.requires_grad:
+        raise ValueError(
+            "the score does not depend on the layers: compute it from the model's output, without detach()"
+        )
+    gradients = torch.autograd.grad(scores.sum(), list(caught.values()), allow_unused=True)
+    for name, G in zip(caught, gradients, strict=True):
+        if G is None:
+            raise ValueError(f"the score does not depend on {name}: choose a layer on the way to what is explained")
+        zero = (G.flatten(1) == 0).all(1).nonzero()[:, 0].tolist()
+        if zero:
+            raise ValueError(
+                f"the gradient at {name} is zero everywhere for images {zero[:8]}: a saturated softmax (explain the "
+                "logit instead), a ReLU that is closed, or a layer that this score does not use"
+            )
+    return list(gradients)
+
+
+# ---- from a raw map to a picture ------------------------------------------------------------------------------------
+
+
+def positive(maps: Tensor) -> Tensor:
+    """What speaks for the score: negative values become 0. (B, h, w) -> (B, h, w)"""
+    return maps.clamp_min(0)
+
+
+def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear, corners not aligned, as all CAM libraries do it. (B, h, w) -> (B, H, W)"""
+    return nn.functional.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def normalise(maps: Tensor) -> Tensor:
+    """Each map to its own range from 0 to 1, for display; a map of one value becomes 0. Never score what comes out.
+
+    The smallest value is subtracted, so a floor under the whole map is gone, and with it all that an energy metric
+    measures.
+    """
+    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+    return (maps - low) / torch.where(high == low, 1, high - low)
