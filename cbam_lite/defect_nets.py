@@ -48,7 +48,7 @@ def trained_defect_net(name: str) -> tuple[ResNet, dict[str, Any]]:
         name: "plain", "SE", "ECA" or "CBAM". The network is ``defect_net(name)``.
 
     Returns:
-        The network, and what is known about it: data and seeds, command, scores, date, hash of the weights.
+        The network, and its card with data and seeds, command, scores, date, and the hash of the weights.
 
     Raises:
         ValueError: there is none of that name, or its file is damaged.
