@@ -25,9 +25,9 @@ Score = Callable[..., Tensor]  # what the model gives -> one number for each ima
 def grad_cam(A: Tensor, G: Tensor) -> Tensor:
     """Grad-CAM: each channel weighs as much as its mean gradient. (B, C, h, w) twice -> (B, h, w)
 
-    .. math::
+    ::
 
-        L = \\sum_k w_k A_k, \\qquad w_k = \\frac{1}{hw} \\sum_{ij} G_{kij}
+        L = sum_k w_k A_k        w_k = mean_ij G_k
     """
     return (G.mean((2, 3), keepdim=True) * A).sum(1)
 
@@ -35,9 +35,9 @@ def grad_cam(A: Tensor, G: Tensor) -> Tensor:
 def grad_cam_plus_plus(A: Tensor, G: Tensor, eps: float = 0.0) -> Tensor:
     """Grad-CAM++ in its closed form, which needs no small number against division by zero.
 
-    .. math::
+    ::
 
-        w_k = \\sum_{ij} \\frac{\\max(G_{kij}, 0)}{2 + S_k \\max(G_{kij}, 0)}, \\qquad S_k = \\sum_{ij} A_{kij}
+        w_k = sum_ij max(G_k, 0) / (2 + S_k max(G_k, 0))        S_k = sum_ij A_k
 
     It is the paper's sum of alpha times the positive gradient, with its square cancelled. For activations that are not
     negative, as behind a ReLU, the denominator is at least 2. Chattopadhay et al., WACV 2018.
@@ -55,9 +55,9 @@ def grad_cam_plus_plus(A: Tensor, G: Tensor, eps: float = 0.0) -> Tensor:
 def xgrad_cam(A: Tensor, G: Tensor, eps: float = 0.0) -> Tensor:
     """XGrad-CAM: the gradients of a channel, averaged with its activations as weights. Fu et al., BMVC 2020.
 
-    .. math::
+    ::
 
-        w_k = \\frac{\\sum_{ij} G_{kij} A_{kij}}{\\sum_{ij} A_{kij}}
+        w_k = sum_ij(G_k A_k) / sum_ij A_k
 
     Args:
         A, G: activation and gradient, (B, C, h, w).
@@ -72,9 +72,9 @@ def xgrad_cam(A: Tensor, G: Tensor, eps: float = 0.0) -> Tensor:
 def hires_cam(A: Tensor, G: Tensor) -> Tensor:
     """HiResCAM: gradient times activation, place by place, without an average. Draelos and Carin, 2020.
 
-    .. math::
+    ::
 
-        L_{ij} = \\sum_k G_{kij} A_{kij}
+        L = sum_k G_k A_k
     """
     return (G * A).sum(1)
 
@@ -82,9 +82,9 @@ def hires_cam(A: Tensor, G: Tensor) -> Tensor:
 def layer_cam(A: Tensor, G: Tensor) -> Tensor:
     """LayerCAM: as HiResCAM, with positive gradients only. Jiang et al., TIP 2021.
 
-    .. math::
+    ::
 
-        L_{ij} = \\sum_k \\max(G_{kij}, 0) A_{kij}
+        L = sum_k max(G_k, 0) A_k
     """
     return (G.clamp_min(0) * A).sum(1)
 
