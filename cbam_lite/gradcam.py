@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from cbam_lite.parts import choose
+from cbam_lite.parts import choose, evaluating
 
 Method = Callable[[Tensor, Tensor], Tensor]  # activation A and gradient G, both (B, C, h, w) -> raw map (B, h, w)
 Score = Callable[..., Tensor]  # what the model gives -> one number for each image, (B,)
@@ -139,7 +139,6 @@ def capture(model: nn.Module, layers: Mapping[str, nn.Module]) -> Iterator[dict[
         RuntimeError: a layer runs twice in one pass, as a module that is shared does.
     """
     caught: dict[str, Tensor] = {}
-    modes = [(module, module.training) for module in model.modules()]
 
     def catch(name: str) -> Callable[..., Tensor]:
         def hook(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
@@ -157,14 +156,11 @@ def capture(model: nn.Module, layers: Mapping[str, nn.Module]) -> Iterator[dict[
 
     handles = [layer.register_forward_hook(catch(name)) for name, layer in layers.items()]
     try:
-        model.eval()
-        with torch.inference_mode(False), torch.enable_grad():
+        with evaluating(model), torch.inference_mode(False), torch.enable_grad():
             yield caught
     finally:
         for handle in handles:
             handle.remove()
-        for module, training in modes:
-            module.training = training
 
 
 def cam(

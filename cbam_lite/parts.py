@@ -2,7 +2,7 @@
 
 import contextlib
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -144,6 +144,21 @@ def he_normal(*layers: nn.Module) -> None:
         nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
+
+
+# ---- running a network ----------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Inside, the model is in eval mode; afterwards each of its modules has the mode it had, also after an error."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 # ---- checks: each error says what was wrong and how to fix it -------------------------------------------------------

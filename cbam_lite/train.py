@@ -19,7 +19,7 @@ from torch.utils.data import Dataset, default_collate
 
 from cbam_lite.checkpoints import load_checkpoint, save_checkpoint
 from cbam_lite.data import LabelledImages
-from cbam_lite.parts import positive_int
+from cbam_lite.parts import evaluating, positive_int
 
 Augmentation = Callable[[Tensor, Generator], Tensor]  # images (B, 3, H, W), randomness -> images
 
@@ -98,16 +98,11 @@ def predict(model: nn.Module, data: Dataset[Any], *, batch_size: int = 256) -> t
     Raises:
         ValueError: there are no images.
     """
-    device, modes = next(model.parameters()).device, [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        parts = []
+    device, parts = next(model.parameters()).device, []
+    with evaluating(model):
         for index in torch.split(torch.arange(size_of(data)), batch_size):
             images, labels = batch(data, index, device)
             parts.append((model(images).float().cpu(), labels.cpu()))
-    finally:
-        for module, training in modes:
-            module.training = training
     return torch.cat([logits for logits, _ in parts]), torch.cat([labels for _, labels in parts])
 
 

@@ -17,26 +17,33 @@ import cbam_lite
 from cbam_lite.checkpoints import save_checkpoint
 from cbam_lite.defect_nets import ATTENTION, SHIPPED, defect_net
 from cbam_lite.defects import make_defects
+from cbam_lite.resnet import ResNet
 from cbam_lite.train import evaluate, fit, flips
 
 TRAIN = {"n": 12288, "seed": 100}
 TEST = {"n": 2048, "seed": 101}
-SETTINGS = {"epochs": 10, "batch_size": 64, "lr": 3e-3, "weight_decay": 1e-2, "seed": 0}
+SETTINGS = {"epochs": 10, "batch_size": 64, "lr": 3e-3, "weight_decay": 1e-2}
 CONTRASTS = (1.0, 0.7, 0.4)
 
 
-def ship(name: str, folder: Path) -> None:
-    """Train one network on the default defects, test it on others, and write both files."""
-    torch.manual_seed(0)
+def train(name: str, seed: int) -> ResNet:
+    """Train one network on the default defects; the seed is of its first weights and of the order of the images."""
+    torch.manual_seed(seed)
     net = defect_net(name)
-    fit(net, make_defects(**TRAIN), augment=flips, device="cpu", progress=False, **SETTINGS)
+    fit(net, make_defects(**TRAIN), augment=flips, device="cpu", progress=False, seed=seed, **SETTINGS)
+    return net
+
+
+def ship(name: str, folder: Path) -> None:
+    """Train one network, test it on other defects, and write both files."""
+    net = train(name, seed=0)
     accuracy = {str(c): round(evaluate(net, make_defects(**TEST, contrast=c))[1], 4) for c in CONTRASTS}
     card = {
         "network": f"defect_net({name!r})",
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
         "train": TRAIN,
         "test": TEST,
-        "settings": SETTINGS,
+        "settings": {**SETTINGS, "seed": 0},
         "test_accuracy_by_contrast": accuracy,
         "command": "python experiments/ship.py",
         "date": str(date.today()),
