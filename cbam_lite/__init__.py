@@ -14,7 +14,7 @@ The modules stand in the order of the book's chapters:
 10. `data`, `defects`: images with labels and masks, from folders or computed.
 11. `checkpoints`, `train`: keep a training's state, and train. `defect_nets`: small networks, some of them trained;
     `results`: what the experiments gave.
-12. `gradcam`: see where a network looked.
+12. `gradcam`: see where a network looked; `localize`, `faithfulness`: is the map right?
 13. `plot`, `samples`: the book's pictures and its photograph.
 """
 
@@ -54,7 +54,7 @@ from cbam_lite.resnet import (
     resnext101,
     wide_resnet18,
 )
-from cbam_lite.results import final_accuracy, mean_interval, provenance, read_results
+from cbam_lite.results import final_accuracy, mean_interval, provenance, read_results, read_scores
 from cbam_lite.samples import cat_photo
 from cbam_lite.split_attention import SplitAttention, resnest50
 from cbam_lite.train import History, evaluate, fit, flips, predict, shifts_and_mirrors
@@ -102,6 +102,7 @@ __all__ = [
     "printed_tables",
     "provenance",
     "read_results",
+    "read_scores",
     "record_attention",
     "resnest50",
     "resnet18",

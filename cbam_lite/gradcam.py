@@ -8,6 +8,7 @@ Every map here is raw and signed. What happens to it afterwards has names: `posi
 """
 
 import contextlib
+import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
@@ -131,9 +132,9 @@ def contrast(first: int, second: int) -> Score:
 def capture(model: nn.Module, layers: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
     """Inside, the model runs in eval mode and the outputs of `layers` are caught, ready for `torch.autograd.grad`.
 
-    The graph starts at the first of the layers that runs: what comes before is not recorded, so a map of the last
-    block costs little more than a forward pass, and a frozen backbone does not matter. Afterwards the model is as it
-    was: hooks, modes and ``.grad``, also after an error.
+    The graph starts at the first of the layers that runs, and no weight is part of it: what comes before is not
+    recorded, so a map of the last block costs little more than a forward pass, and a frozen backbone does not matter.
+    Afterwards the model is as it was: hooks, modes, ``requires_grad`` and ``.grad``, also after an error.
 
     Raises:
         RuntimeError: a layer runs twice in one pass, as a module that is shared does.
@@ -154,13 +155,18 @@ def capture(model: nn.Module, layers: Mapping[str, nn.Module]) -> Iterator[dict[
 
         return hook
 
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     handles = [layer.register_forward_hook(catch(name)) for name, layer in layers.items()]
     try:
+        for parameter in trainable:
+            parameter.requires_grad_(False)
         with evaluating(model), torch.inference_mode(False), torch.enable_grad():
             yield caught
     finally:
         for handle in handles:
             handle.remove()
+        for parameter in trainable:
+            parameter.requires_grad_()
 
 
 def cam(
@@ -213,8 +219,14 @@ def cam(
 
 
 def layer_of(model: nn.Module, name: str) -> nn.Module:
+    """The module of that name, or an error with the closest name and the parts that the model is made of."""
     known = dict(model.named_modules())
-    return known[choose("layer", name, known)]
+    if name in known:
+        return known[name]
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    parts = ", ".join(child for child, _ in model.named_children())
+    raise ValueError(f"{type(model).__name__} has no layer {name!r}: {hint}Its parts are {parts}; see named_modules()")
 
 
 def gradients_of(scores: Tensor, caught: Mapping[str, Tensor], B: int) -> list[Tensor]:

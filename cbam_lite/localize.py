@@ -55,7 +55,7 @@ def peak(maps: Tensor) -> Tensor:
     count = largest.sum((1, 2))
     rows = torch.arange(H, dtype=torch.float64, device=maps.device)
     columns = torch.arange(W, dtype=torch.float64, device=maps.device)
-    return torch.stack([largest.sum(2) @ rows, largest.sum(1) @ columns], 1) / count[:, None]
+    return torch.stack([largest.sum(2).double() @ rows, largest.sum(1).double() @ columns], 1) / count[:, None]
 
 
 def pointing(maps: Tensor, masks: Tensor, tolerance: float = 0.0) -> Tensor:
@@ -95,7 +95,8 @@ def energy(maps: Tensor, masks: Tensor) -> Tensor:
     Wang et al., Score-CAM, CVPRW 2020, call it the energy-based pointing game.
     """
     checked(maps, masks)
-    return without_empty((maps * masks).sum((1, 2)) / maps.sum((1, 2)), masks)
+    S = maps.double()  # a sum over many pixels may leave the range of float16
+    return without_empty((S * masks).sum((1, 2)) / S.sum((1, 2)), masks)
 
 
 def lift(maps: Tensor, masks: Tensor) -> Tensor:
@@ -204,7 +205,8 @@ def pixel_counts(maps: Tensor, masks: Tensor, bins: int = 1000) -> tuple[Tensor,
     Bin 0 holds the smallest values, and all pixels of a zero map. It is what `px_ap` is computed from.
     """
     N, H, W = checked(maps, masks)
-    share = maps / maps.amax((1, 2), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
+    S = maps.double()
+    share = S / S.amax((1, 2), keepdim=True).clamp_min(torch.finfo(S.dtype).tiny)
     place = (share * bins).long().clamp_max(bins - 1).flatten(1)  # (N, HW)
     empty = torch.zeros(N, bins, dtype=torch.float64, device=maps.device)
     inside = empty.scatter_add(1, place, masks.flatten(1).double())

@@ -8,7 +8,7 @@ diverging map around 0.
 import base64
 import io
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 from torch import Tensor
+
+from cbam_lite.gradcam import positive, resize
 
 INPUT = "#0072B2"  # feature map F
 CHANNEL = "#B45F06"  # channel gate M_c
@@ -168,6 +170,77 @@ def draw_map(
     if bar:
         ax.figure.colorbar(image, ax=ax, shrink=0.8)
     return image
+
+
+def draw_cam(
+    ax: Axes,
+    image: Tensor | Array,
+    values: Tensor,
+    title: str = "",
+    *,
+    mask: Tensor | Array | None = None,
+    peak: float | None = None,
+    bar: bool = False,
+) -> None:
+    """A raw map over its image, from 0 to its peak: what speaks for the score in colours, the image in grey.
+
+    Nothing is subtracted, so what is 0 looks like 0. The peak is written below, because maps of any height would look
+    alike: where it is not positive, the map says nothing for the score.
+
+    Args:
+        ax: where to draw.
+        image: (3, H, W) or (H, W, 3), from 0 to 1.
+        values: the raw signed map (h, w), as `cam` gives it; it is cut off at 0, then resized.
+        mask: (H, W), whose outline is drawn.
+        peak: the value of the brightest colour; None takes the map's own. Give one peak to maps that are compared.
+        bar: add the colour bar.
+    """
+    pixels = as_array(image)
+    pixels = pixels.transpose(1, 2, 0) if isinstance(image, Tensor) else pixels
+    top = float(values.max()) if peak is None else peak
+    S = resize(positive(values[None].detach().float()), pixels.shape[:2])[0]
+    ax.imshow(pixels.mean(2), cmap="gray", vmin=0, vmax=1)
+    layer = ax.imshow(as_array(S), cmap=VALUES, vmin=0, vmax=top if top > 0 else 1, alpha=0.6)
+    if mask is not None:
+        draw_mask(ax, mask, "white")
+    ax.set_title(title)
+    ax.set_xlabel(f"peak {float(values.max()):.2g}", fontsize=9, labelpad=2)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
+    if bar:
+        ticks = [0, top] if top > 0 else [0]
+        ax.figure.colorbar(layer, ax=ax, shrink=0.8, ticks=ticks, format="%.2g")
+
+
+def draw_cams(axes: Sequence[Axes], images: Tensor, maps: Mapping[str, Tensor], *, masks: Tensor | None = None) -> None:
+    """A grid: one row for each image, the image itself first, then one column for each kind of map.
+
+    Every map has its own peak, written below it.
+
+    Args:
+        axes: in reading order, ``len(images) * (1 + len(maps))`` of them.
+        images: (N, 3, H, W), from 0 to 1.
+        maps: {title of the column: raw signed maps (N, h, w)}, of any networks, methods and layers.
+        masks: (N, H, W), whose outlines are drawn.
+
+    Raises:
+        ValueError: there are fewer or more axes, or maps, than images.
+    """
+    N, columns = len(images), 1 + len(maps)
+    if len(axes) != N * columns or any(len(values) != N for values in maps.values()):
+        raise ValueError(
+            f"{N} images with {len(maps)} kinds of maps need {N} maps of each kind and {N * columns} axes, got "
+            f"{[len(values) for values in maps.values()]} and {len(axes)}: use figure(rows={N}, columns={columns})"
+        )
+    for row in range(N):
+        mask = None if masks is None else masks[row]
+        first, *rest = axes[row * columns : (row + 1) * columns]
+        draw_image(first, images[row], "image" if row == 0 else "")
+        if mask is not None:
+            draw_mask(first, mask)
+        for ax, (title, values) in zip(rest, maps.items(), strict=True):
+            draw_cam(ax, images[row], values[row], title if row == 0 else "", mask=mask)
 
 
 def draw_numbers(

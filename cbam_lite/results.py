@@ -11,6 +11,7 @@ from cbam_lite.parts import choose
 
 FOLDER = Path(__file__).with_name("results")
 EXPERIMENTS = ("defects", "defects_finetune", "cifar10", "cifar10_finetune")
+LOCALISATIONS = ("localisation", "magnetic_tile")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ def read_results(experiment: str) -> list[Epoch]:
 
     The files are made by ``experiments/ablation.py``; `provenance` tells how.
     """
+    choose("experiment", experiment, EXPERIMENTS)
     lines = [line for line in text_of(experiment).splitlines() if not line.startswith("#")]
     return [
         Epoch(row["variant"], int(row["seed"]), int(row["epoch"]), *(float(row[name]) for name in list(row)[3:]))
@@ -37,14 +39,53 @@ def read_results(experiment: str) -> list[Epoch]:
     ]
 
 
+@dataclass(frozen=True)
+class Score:
+    """How well one kind of map lies on the defects, with its 95 % interval over images.
+
+    Chance and ceiling have the network "-". `images` were scored; `undefined` of them have no such score, as the energy
+    of a map that is zero everywhere.
+    """
+
+    network: str
+    seed: int
+    defect: str
+    layer: str
+    method: str
+    metric: str
+    score: float
+    low: float
+    high: float
+    images: int
+    undefined: int
+
+
+def read_scores(table: str = "localisation", **where: object) -> list[Score]:
+    """The rows of "localisation" or "magnetic_tile" in which the named columns have the given values.
+
+    The files are made by ``experiments/localisation.py`` and ``experiments/tiles.py``; `provenance` tells how.
+
+    Example:
+        >>> read_scores(network="CBAM", method="LayerCAM", metric="pointing", seed=0)
+
+    Raises:
+        ValueError: there is no such table.
+    """
+    choose("table", table, LOCALISATIONS)
+    rows = csv.DictReader(line for line in text_of(table).splitlines() if not line.startswith("#"))
+    kinds = (str, int, str, str, str, str, float, float, float, int, int)
+    scores = [Score(*(kind(text) for kind, text in zip(kinds, row.values(), strict=True))) for row in rows]
+    return [score for score in scores if all(getattr(score, name) == value for name, value in where.items())]
+
+
 def provenance(experiment: str) -> dict[str, str]:
-    """How a file was made: "command", "budget", "versions", "hardware" and "date"."""
+    """How a file was made, "command", "versions", "hardware", "date" and more; `experiment` is any of the tables."""
     lines = [line[2:] for line in text_of(experiment).splitlines() if line.startswith("# ")]
     return dict(line.split(": ", 1) for line in lines)
 
 
 def text_of(experiment: str) -> str:
-    return (FOLDER / f"{choose('experiment', experiment, EXPERIMENTS)}.csv").read_text()
+    return (FOLDER / f"{choose('experiment', experiment, (*EXPERIMENTS, *LOCALISATIONS))}.csv").read_text()
 
 
 def final_accuracy(

@@ -196,7 +196,7 @@ def test_compiled_model() -> None:
 
 
 def test_layer_that_is_not_there() -> None:
-    with pytest.raises(ValueError, match="layer='layer5' is not one of"):
+    with pytest.raises(ValueError, match=r"ResNet has no layer 'layer5': did you mean 'layer4'\? Its parts are conv1, .*fc;"):
         cam(network(), torch.rand(1, 3, 64, 64), "layer5", logit(0))
 
 
@@ -300,3 +300,26 @@ def test_scaling_the_logit_scales_the_map() -> None:
 def test_trained_network_sees_the_class(device: torch.device) -> None:
     assert cam(defect_net("CBAM").to(device), torch.rand(2, 3, 64, 64, device=device), "layer3", logit(0))
     assert cam(resnet18(num_classes=4), torch.rand(1, 3, 64, 64), "layer4.1.conv2", logit(0))
+
+
+def test_only_what_stands_behind_the_layer_is_recorded() -> None:
+    model, images = network(), torch.rand(2, 3, 64, 64)
+
+    def bytes_kept(run: Callable[[], object]) -> int:
+        sizes: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.nbytes) or t, lambda t: t):
+            run()
+        return sum(sizes)
+
+    assert bytes_kept(lambda: cam(model, images, "layer4", logit(0))) < 0.01 * bytes_kept(lambda: model(images))
+
+
+def test_weights_are_trainable_again_also_after_an_error() -> None:
+    model = network()
+    model.fc.requires_grad_(False)
+    before = [parameter.requires_grad for parameter in model.parameters()]
+    cam(model, torch.rand(2, 3, 64, 64), "layer3", logit(0))
+    assert [parameter.requires_grad for parameter in model.parameters()] == before
+    with pytest.raises(ValueError, match="classes for"):
+        cam(model, torch.rand(2, 3, 64, 64), "layer3", logit([0, 1, 2]))
+    assert [parameter.requires_grad for parameter in model.parameters()] == before
