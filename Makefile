@@ -3,7 +3,7 @@ PY := .venv/bin/python
 SOURCES := cbam_lite tests tools benchmarks experiments book/_ext
 COLAB_VENV ?= _build/colab
 
-.PHONY: help environment book serve test lint unit hygiene nbval strict site alone colab notebooks bench experiment checkpoints lock address clean
+.PHONY: help environment book serve test lint unit hygiene nbval strict site alone colab notebooks bench experiment localisation checkpoints lock address clean
 
 help:
 	@echo "make book             build the HTML book and print where to open it"
@@ -13,6 +13,7 @@ help:
 	@echo "make notebooks        run the notebooks and store their outputs"
 	@echo "make bench            time our modules against their peers"
 	@echo "make experiment       make the runs behind the chapter on ablations that are not there yet"
+	@echo "make localisation     score the maps of the networks anew, for the chapter on finding defects"
 	@echo "make checkpoints      train the networks that come with the package again"
 	@echo "make lock             resolve requirements.txt anew from pyproject.toml"
 	@echo "make address URL=...  write another repository address everywhere"
@@ -66,9 +67,13 @@ notebooks: environment
 bench: environment
 	$(PY) benchmarks/attention.py
 	$(PY) benchmarks/defects.py
+	$(PY) benchmarks/gradcam.py
 
 experiment: environment
 	$(PY) experiments/ablation.py
+
+localisation: environment
+	$(PY) experiments/localisation.py --seeds 5
 
 checkpoints: environment
 	$(PY) experiments/ship.py

@@ -47,7 +47,8 @@ def peak(maps: Tensor) -> Tensor:
     """Row and column of the largest value, (N, 2), float64. Where several pixels share it: their centroid.
 
     A resized map has its maximum on several pixels as soon as the maximum stands at a border; ``argmax`` would take the
-    one at the top left. A map that is zero everywhere points nowhere: NaN.
+    one at the top left. Of maxima that lie apart, the centroid may lie between them: such a map does not say which
+    place it means. A map that is zero everywhere points nowhere: NaN.
     """
     N, H, W = maps.shape
     top = maps.amax((1, 2), keepdim=True)
@@ -239,8 +240,9 @@ def px_ap(inside: Tensor, total: Tensor) -> Tensor:
 def perfect_maps(masks: Tensor, size: tuple[int, int]) -> Tensor:
     """The grid ceiling: the mask itself, seen through a grid of `size`, then resized as a map would be. (N, H, W)
 
-    Each cell holds the share of it that the mask covers. No map of that resolution can be expected to score much
-    better, whatever the method.
+    Each cell holds the share of it that the mask covers. A map that marks all of the object can hardly score better at
+    that resolution, whatever the method. It is no strict bound: one cell in the middle of a large object has all of its
+    energy inside, though it misses most of the object.
     """
     N, H, W = masks.shape
     cells = torch.nn.functional.adaptive_avg_pool2d(masks[:, None].float(), size)[:, 0]

@@ -9,11 +9,15 @@ from pathlib import Path
 
 import ablation
 import cifar
+import localisation
 import pytest
 import ship
+import tiles
+import torch
 from PIL import Image
 
-from cbam_lite import load_checkpoint
+from cbam_lite import load_checkpoint, make_defects
+from cbam_lite.data import LabelledImages
 
 TINY = {"images": 16, "epochs": 1, "test": 16, "lr": 1e-3}
 
@@ -118,3 +122,63 @@ def test_cifar_archive(tmp_path: Path) -> None:
     assert draws[0] == draws[1]
     assert len({tuple(draw) for draw in draws}) > 1
     assert sorted(path.name for path in (tmp_path / "work").iterdir()) == ["cifar10-test.pt", "cifar10-train.pt"]
+
+
+def test_localisation_scores_trains_what_is_missing_and_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ship, "TRAIN", {"n": 16, "seed": 0})
+    monkeypatch.setattr(ship, "SETTINGS", {"epochs": 1})
+    monkeypatch.setattr(localisation, "TEST", {"n": 64, "seed": 3})
+    monkeypatch.setattr(
+        localisation, "predict", lambda net, data: (torch.eye(8)[data.labels], data.labels)
+    )  # all right
+    rows = list(localisation.rows_of(1, tmp_path))
+    assert {row["network"] for row in rows} == {"plain", "SE", "CBAM"}
+    assert {row["metric"] for row in rows} == set(localisation.METRICS)
+    assert len(rows) == (3 * 4 * 6 + 4) * 5  # networks, layers, methods; CBAM's gates; metrics
+    kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert list(localisation.rows_of(1, tmp_path)) == rows
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == kept
+    localisation.write(tmp_path / "scores.csv", rows, {"command": "a test"})
+    lines = (tmp_path / "scores.csv").read_text().splitlines()
+    assert lines[0] == "# command: a test"
+    assert len([line for line in lines if not line.startswith("#")]) == len(rows) + 1
+
+
+def test_a_perfect_map_scores_one_in_the_table() -> None:
+    masks = make_defects(32, seed=1).masks
+    masks = masks[masks.flatten(1).any(1)]
+    rows = list(localisation.score(("-", 0, "all", "-", "the mask"), masks.float(), masks))
+    scores = {row["metric"]: row["score"] for row in rows}
+    assert float(scores.pop("pointing")) > 0.85  # the centroid of several pits lies between them
+    assert scores == dict.fromkeys(("energy", "mask IoU", "PxAP", "MaxBoxAccV2"), "1.0000")
+    assert all(row["low"] == row["high"] == "1.0000" for row in rows if row["metric"] != "pointing")
+
+
+def test_tiles_are_judged_good_or_bad_and_balanced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiles, "EACH", 10)
+    data = make_defects(64, seed=2)
+    named = LabelledImages(data.images, data.labels, ("Free", *data.classes[1:]), data.masks)
+    judged = tiles.good_or_bad(named)
+    assert torch.equal(judged.labels, (data.labels > 0).long())
+    drawn = tiles.balanced(judged, seed=0)
+    assert drawn.labels.bincount().tolist() == [10, 10]  # 8 clean ones: some are repeated
+    pictures = tiles.other_exposures(torch.rand(4, 3, 128, 128), torch.Generator().manual_seed(0))
+    assert pictures.shape == (4, 3, 128, 128)
+    assert 0 <= pictures.min() < pictures.max() <= 1
+
+
+def test_tiles_script_runs_on_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiles, "EACH", 8)
+    monkeypatch.setattr(tiles, "SETTINGS", {"epochs": 1})
+    monkeypatch.setattr(tiles, "predict", lambda net, data: (torch.eye(2)[data.labels], data.labels))  # all right
+    data = make_defects(120, size=128, seed=4)
+    names = tuple("Free" if name == "clean" else name for name in data.classes)
+    named = LabelledImages(data.images, data.labels, names, data.masks)
+    rows = list(tiles.rows_of(named, seed=0))
+    assert [row["score"] for row in rows if row["metric"] == "recall"] == ["1.0000"] * 6
+    scored = {row["defect"] for row in rows} - {"free", "defective"}
+    assert scored
+    assert scored < set(data.classes)
+    assert {row["method"] for row in rows if row["network"] == "-"} == {"uniform", "centre", "edges", "ceiling"}

@@ -196,7 +196,9 @@ def test_compiled_model() -> None:
 
 
 def test_layer_that_is_not_there() -> None:
-    with pytest.raises(ValueError, match=r"ResNet has no layer 'layer5': did you mean 'layer4'\? Its parts are conv1, .*fc;"):
+    with pytest.raises(
+        ValueError, match=r"ResNet has no layer 'layer5': did you mean 'layer4'\? Its parts are conv1, .*fc;"
+    ):
         cam(network(), torch.rand(1, 3, 64, 64), "layer5", logit(0))
 
 

@@ -297,3 +297,46 @@ def test_intervals_stand_in_order_from_the_top() -> None:
     ends = [container.lines[2][0].get_segments()[0][:, 0].tolist() for container in ax.containers]
     assert ends == [pytest.approx([0.4, 0.6]), pytest.approx([0.5, 0.9])]
     plt.close(picture)
+
+
+def test_cam_is_drawn_from_zero_to_its_peak_which_is_written_below() -> None:
+    picture, ax = plt.subplots()
+    values = torch.tensor([[-1.0, 0.0], [0.5, 2.0]])
+    plot.draw_cam(ax, torch.rand(3, 8, 8), values, "title", mask=torch.ones(8, 8), bar=True)
+    _photo, layer = ax.images
+    assert layer.get_clim() == (0, 2)  # nothing is subtracted, and nothing below 0 is shown
+    assert layer.get_array().shape == (8, 8)
+    assert layer.get_array().min() == 0
+    assert ax.get_xlabel() == "peak 2"
+    assert len(ax.collections) == 1  # the outline of the mask
+    bar = picture.axes[1]
+    assert [label.get_text() for label in bar.get_yticklabels()] == ["0", "2"]
+    plt.close(picture)
+
+
+def test_cam_without_anything_positive_says_so() -> None:
+    picture, ax = plt.subplots()
+    plot.draw_cam(ax, torch.rand(3, 8, 8), -torch.ones(2, 2), bar=True)
+    assert ax.get_xlabel() == "peak -1"
+    assert ax.images[1].get_array().max() == 0
+    plt.close(picture)
+
+
+def test_cams_compared_share_a_peak() -> None:
+    picture, ax = plt.subplots()
+    plot.draw_cam(ax, np.zeros((8, 8, 3)), torch.ones(2, 2), peak=4)
+    assert ax.images[1].get_clim() == (0, 4)
+    assert ax.get_xlabel() == "peak 1"
+    plt.close(picture)
+
+
+def test_grid_has_a_row_for_each_image_and_a_column_for_each_map() -> None:
+    picture, axes = plt.subplots(2, 3)
+    maps = {"plain": torch.rand(2, 4, 4), "CBAM": torch.rand(2, 8, 8)}
+    plot.draw_cams(list(axes.flat), torch.rand(2, 3, 16, 16), maps, masks=torch.ones(2, 16, 16))
+    assert [ax.get_title("left") or ax.get_title() for ax in axes[0]] == ["image", "plain", "CBAM"]
+    assert [len(ax.images) for ax in axes.flat] == [1, 2, 2] * 2
+    assert axes[1, 2].get_xlabel() == f"peak {maps['CBAM'][1].max():.2g}"
+    with pytest.raises(ValueError, match=r"use figure\(rows=3, columns=3\)"):
+        plot.draw_cams(list(axes.flat), torch.rand(3, 3, 16, 16), maps)
+    plt.close(picture)

@@ -19,12 +19,16 @@ from cbam_lite import (
     EfficientChannelAttention,
     LabelledImages,
     SqueezeExcitation,
+    cam,
     cat_photo,
     evaluate,
     insert_attention,
+    localize,
     masked_folder,
     split,
 )
+from cbam_lite.data import read_image, resized
+from cbam_lite.gradcam import logit, positive, resize
 
 DATA = Path(os.environ.get("CBAM_LITE_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 NORMALISE = torchvision.transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -87,6 +91,31 @@ def test_imagenet_squeezenet_sees_the_cat_with_and_without_the_identity(monkeypa
         insert_attention(model, CBAM, ["features.5.expand3x3", "features.12.expand3x3"], report=None)
         assert torch.equal(model(image), before)
     assert before.argmax().item() in range(281, 286)  # the cats of ImageNet
+
+
+@functools.cache
+def outlined_photos() -> tuple[torch.Tensor, torch.Tensor]:
+    """A bird and a dog, (2, 3, 224, 224) from 0 to 1, and the masks of both, (2, 224, 224)."""
+    folder = needs("photos")
+    names = ("bird_segmentation", "dog_segmentation")
+    images = [resized(read_image(folder / f"{name}.png", "RGB"), 224).float() / 255 for name in names]
+    masks = [resized(read_image(folder / f"{name}_mask.png", "L"), 224) > 127 for name in names]
+    return torch.stack(images), torch.stack(masks)
+
+
+@pytest.mark.parametrize("method", ["Grad-CAM", "Grad-CAM++", "XGrad-CAM", "HiResCAM", "LayerCAM"])
+def test_maps_of_squeezenet_lie_on_the_animal(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(needs("torch_home")))
+    model = torchvision.models.squeezenet1_0(weights="IMAGENET1K_V1").eval()
+    images, masks = outlined_photos()
+    inputs = NORMALISE(images)
+    with torch.no_grad():
+        classes = model(inputs).argmax(1)
+    maps = resize(positive(cam(model, inputs, "features.12", logit(classes), method)["features.12"]), (224, 224))
+    assert (localize.pointing(maps, masks) == 1).all()
+    assert (localize.lift(maps, masks) > 1.2).all()
+    ceiling = localize.energy(localize.perfect_maps(masks, (13, 13)), masks)
+    assert (localize.energy(maps, masks) < ceiling + 0.01).all()
 
 
 # ---- magnetic tiles -------------------------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cbam_lite import final_accuracy, mean_interval, provenance, read_results
-from cbam_lite.results import EXPERIMENTS
+from cbam_lite import final_accuracy, mean_interval, provenance, read_results, read_scores
+from cbam_lite.results import EXPERIMENTS, LOCALISATIONS
 
 ROWS = {name: read_results(name) for name in EXPERIMENTS}
 
@@ -90,3 +90,59 @@ def test_errors_name_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy", None)
     with pytest.raises(ImportError, match="pip install scipy"):
         mean_interval([1, 2])
+
+
+# ---- localisation ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", LOCALISATIONS)
+def test_scores_lie_in_their_intervals_and_from_0_to_1(table: str) -> None:
+    rows = [row for row in read_scores(table) if row.metric != "recall"]
+    assert len({(r.network, r.seed, r.defect, r.layer, r.method, r.metric) for r in rows}) == len(rows) > 1000
+    for row in rows:
+        assert math.isnan(row.score) or 0 <= row.low <= row.score <= row.high <= 1, row
+        assert 0 <= row.undefined <= row.images
+
+
+def test_every_network_has_every_map_and_stands_beside_chance_and_ceiling() -> None:
+    from localisation import LAYERS, METHODS, METRICS
+
+    rows = read_scores(seed=0)
+    found = {(row.network, row.layer, row.method) for row in rows}
+    for network in ("plain", "SE", "ECA", "CBAM"):
+        assert {(network, layer, method) for layer in LAYERS for method in METHODS} < found
+    assert {("-", "-", blind) for blind in ("uniform", "centre", "edges")} < found
+    assert {("-", layer, "ceiling") for layer in LAYERS} < found
+    assert len(rows) == len(found) * len(METRICS)
+    assert {row.seed for row in read_scores(network="CBAM")} == {0, 1, 2, 3, 4}
+
+
+def test_no_map_beats_the_ceiling_of_its_grid_in_energy() -> None:
+    ceiling = {row.layer: row.score for row in read_scores(method="ceiling", metric="energy")}
+    for row in read_scores(metric="energy", seed=0):
+        assert row.layer == "-" or row.score <= ceiling[row.layer], row
+
+
+def test_a_stored_score_comes_out_again() -> None:
+    import localisation
+
+    net = localisation.network("plain", 0, localisation.ROOT)
+    kept = read_scores(network="plain", method="LayerCAM", layer="layer2", metric="pointing", seed=0)[0]
+    data = localisation.make_defects(**localisation.TEST)
+    nets = [net, *(localisation.network(name, 0, localisation.ROOT) for name in ("SE", "ECA", "CBAM"))]
+    right = [localisation.predict(each, data)[0].argmax(1) == data.labels for each in nets]
+    data = data.take(np.logical_and.reduce([r.numpy() for r in right]) & (data.labels > 0).numpy())
+    assert len(data) == kept.images
+    score = localisation.logit(data.labels)
+    maps = localisation.cam(net, data.images.float() / 255, "layer2", score, "LayerCAM")["layer2"]
+    hits = localisation.localize.pointing(localisation.resize(localisation.positive(maps), (64, 64)), data.masks)
+    assert hits.mean().item() == pytest.approx(kept.score, abs=0.005)
+
+
+def test_tables_tell_how_they_were_made() -> None:
+    assert provenance("localisation")["command"] == "python experiments/localisation.py --seeds 5"
+    assert provenance("magnetic_tile")["command"].startswith("python experiments/tiles.py --data FOLDER")
+    with pytest.raises(ValueError, match="did you mean 'magnetic_tile'"):
+        read_scores("magnetic_tiles")
+    with pytest.raises(ValueError, match="is not one of"):
+        read_results("localisation")
