@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cbam_lite.gradcam import Score, layer_of, logit
-from cbam_lite.parts import evaluating
+from cbam_lite.parts import evaluating, positive_int
 
 Fill = Callable[[Tensor], Tensor]  # images -> what stands where pixels are taken away, same shape
 
@@ -47,7 +47,12 @@ def checked(images: Tensor, maps: Tensor) -> None:
 def scores(model: nn.Module, images: Tensor, score: Score) -> Tensor:
     """The score of each image, (N,), in eval mode; the model is left as it was."""
     with evaluating(model):
-        return score(model(images)).float().cpu()
+        result = score(model(images)).float().cpu()
+    if result.shape != images.shape[:1]:
+        raise ValueError(
+            f"score gave {tuple(result.shape)} for {len(images)} images: it has to give one number for each"
+        )
+    return result
 
 
 # ---- take pixels away, or show them ---------------------------------------------------------------------------------
@@ -93,6 +98,7 @@ def deletion(
     """
     checked(images, maps)
     ranks, H, W = order(maps, seed)[:, None], *images.shape[2:]
+    positive_int("steps", steps)
     taken = [ranks < round(step / steps * H * W) for step in range(steps + 1)]  # (N, 1, H, W)
     return torch.stack([scores(model, torch.where(gone, fill(images), images), score) for gone in taken], 1)
 
@@ -113,6 +119,7 @@ def insertion(
     """
     checked(images, maps)
     ranks, H, W = order(maps, seed)[:, None], *images.shape[2:]
+    positive_int("steps", steps)
     shown = [ranks < round(step / steps * H * W) for step in range(steps + 1)]
     return torch.stack([scores(model, torch.where(there, images, fill(images)), score) for there in shown], 1)
 

@@ -68,8 +68,13 @@ def pointing(maps: Tensor, masks: Tensor, tolerance: float = 0.0) -> Tensor:
     Args:
         maps, masks: (N, H, W).
         tolerance: how far from the mask a hit may be, in pixels; the literature takes 15 for photographs of 224.
+
+    Raises:
+        ValueError: the tolerance is negative, or maps and masks are not as `checked` wants them.
     """
     N, H, W = checked(maps, masks)
+    if tolerance < 0:
+        raise ValueError(f"tolerance={tolerance} is a distance in pixels: use 0 or more")
     point = peak(maps)
     rows, columns = torch.arange(H, device=maps.device), torch.arange(W, device=maps.device)
     dy = ((rows - point[:, :1]).abs() - 0.5).clamp_min(0)  # (N, H), to the pixel's edge: a pixel is a square
@@ -107,6 +112,8 @@ def lift(maps: Tensor, masks: Tensor) -> Tensor:
 
 def above(maps: Tensor, tau: float) -> Tensor:
     """The pixels with at least the share tau of their map's maximum, (N, H, W) bool; none where the map is zero."""
+    if maps.dim() != 3:
+        raise ValueError(f"maps have the shape {tuple(maps.shape)}, expected (N, H, W): for one map use maps[None]")
     if not 0 <= tau <= 1:
         raise ValueError(f"tau={tau} is a share of the map's maximum: use 0 to 1")
     return (maps >= tau * maps.amax((1, 2), keepdim=True)) & (maps > 0)
@@ -257,6 +264,8 @@ def uniform_maps(masks: Tensor) -> Tensor:
 def centre_maps(masks: Tensor, width: float = 0.25) -> Tensor:
     """A Gaussian in the centre, whose standard deviation is `width` of the sides, (N, H, W): photographers' chance."""
     N, H, W = masks.shape
+    if width <= 0:
+        raise ValueError(f"width={width} is a share of the sides: use a number above 0")
     y = torch.linspace(-0.5 + 0.5 / H, 0.5 - 0.5 / H, H, device=masks.device)
     x = torch.linspace(-0.5 + 0.5 / W, 0.5 - 0.5 / W, W, device=masks.device)
     bell = torch.exp(-(y[:, None] ** 2 + x**2) / (2 * width**2))

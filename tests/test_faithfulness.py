@@ -191,6 +191,14 @@ def test_wrong_input_is_named(test: Callable[..., object]) -> None:
         test(defect_net(), images, torch.full((2, 32, 32), torch.nan), first_class)
 
 
+def test_score_and_steps_are_checked() -> None:
+    with pytest.raises(ValueError, match=r"score gave \(2, 2\) for 2 images"):
+        deletion(Corner(), *bright_corner(), lambda output: output)
+    for test in (deletion, insertion):
+        with pytest.raises(ValueError, match="steps=0 must be at least 1"):
+            test(Corner(), *bright_corner(), first_class, steps=0)
+
+
 def test_fractions_outside_their_range_are_named() -> None:
     with pytest.raises(ValueError, match=r"fractions=\(10, 50\).*above 0 and below 1"):
         road(Corner(), *bright_corner(), first_class, fractions=(10, 50))

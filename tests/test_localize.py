@@ -279,6 +279,15 @@ def test_tau_outside_its_range_is_named() -> None:
         mask_iou(MAP, MASK, 15)
 
 
+def test_other_numbers_outside_their_range_are_named() -> None:
+    with pytest.raises(ValueError, match=r"tolerance=-1 .*use 0 or more"):
+        pointing(MAP, MASK, -1)
+    with pytest.raises(ValueError, match=r"width=0 .*above 0"):
+        centre_maps(MASK, 0)
+    with pytest.raises(ValueError, match=r"shape \(4, 4\).*maps\[None\]"):
+        box_of_map(MAP[0])
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_any_dtype(dtype: torch.dtype) -> None:
     maps = MAP.to(dtype)
