@@ -100,7 +100,8 @@ def deletion(
     ranks, H, W = order(maps, seed)[:, None], *images.shape[2:]
     positive_int("steps", steps)
     taken = [ranks < round(step / steps * H * W) for step in range(steps + 1)]  # (N, 1, H, W)
-    return torch.stack([scores(model, torch.where(gone, fill(images), images), score) for gone in taken], 1)
+    hole = fill(images)
+    return torch.stack([scores(model, torch.where(gone, hole, images), score) for gone in taken], 1)
 
 
 def insertion(
@@ -121,7 +122,8 @@ def insertion(
     ranks, H, W = order(maps, seed)[:, None], *images.shape[2:]
     positive_int("steps", steps)
     shown = [ranks < round(step / steps * H * W) for step in range(steps + 1)]
-    return torch.stack([scores(model, torch.where(there, images, fill(images)), score) for there in shown], 1)
+    hole = fill(images)
+    return torch.stack([scores(model, torch.where(there, images, hole), score) for there in shown], 1)
 
 
 def auc(curves: Tensor) -> Tensor:
@@ -242,12 +244,13 @@ def cascade(model: nn.Module, stages: Sequence[str], seed: int = 0) -> Iterator[
     Raises:
         ValueError: there is no such module, it has no weights, or one of its modules cannot be initialised.
     """
-    net = copy.deepcopy(model)
+    net, forgetful = copy.deepcopy(model), []
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for stage in stages:
             forget(stage, layer_of(net, stage))
-            yield stage, copy.deepcopy(net)
+            forgetful.append((stage, copy.deepcopy(net)))
+    yield from forgetful  # behind the block, so that random numbers drawn by the caller change nothing
 
 
 def forget(name: str, stage: nn.Module) -> None:

@@ -113,8 +113,9 @@ def logit(classes: Tensor | Sequence[int] | int) -> Score:
         chosen = chosen.expand(len(output)) if chosen.dim() == 0 else chosen
         if len(chosen) != len(output):
             raise ValueError(f"{len(chosen)} classes for {len(output)} images: give one class for each image")
-        if int(chosen.max()) >= output.shape[1]:
-            raise ValueError(f"class {int(chosen.max())} of {output.shape[1]} outputs: count classes from 0")
+        low, high = (int(chosen.min()), int(chosen.max())) if len(chosen) else (0, 0)
+        if low < 0 or high >= output.shape[1]:
+            raise ValueError(f"classes {low} to {high} of {output.shape[1]} outputs: count classes from 0")
         return output.gather(1, chosen[:, None])[:, 0]
 
     return score

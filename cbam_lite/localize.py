@@ -4,8 +4,8 @@ A score takes maps (N, H, W), not negative and at the size of the masks, and mas
 
     maps = resize(positive(raw), masks.shape[1:])
 
-Score what `cbam` gives, never a normalised map: normalising takes the floor away, and energy counts it. An image whose
-mask is empty has no score, NaN; leave it out of a mean with ``nanmean``, and say how many there are.
+Score what `cam` gives, cut off at 0, never a normalised map: normalising takes the floor away, and energy counts it. An
+image whose mask is empty has no score, NaN; leave it out of a mean with ``nanmean``, and say how many there are.
 """
 
 import math
@@ -133,7 +133,7 @@ def boxes_of_parts(mask: Tensor) -> Tensor:
     """The box of each connected part of one mask (H, W), the largest part first: (parts, 4), int64.
 
     A box is x0, y0, x1, y1; x1 and y1 are the first column and row outside, as in `cbam_lite.data.boxes_of`. Pixels
-    that touch at a corner belong together. Needs SciPy.
+    that touch at a corner belong together. The result is on the CPU. Needs SciPy.
     """
     try:
         from scipy import ndimage
@@ -152,7 +152,7 @@ def box_of_map(maps: Tensor, tau: float = 0.2) -> Tensor:
     """
     parts = [boxes_of_parts(found) for found in above(maps, tau)]
     nothing = torch.zeros(4, dtype=torch.int64)
-    return torch.stack([boxes[0] if len(boxes) else nothing for boxes in parts])
+    return torch.stack([boxes[0] if len(boxes) else nothing for boxes in parts]).to(maps.device)
 
 
 def box_iou(a: Tensor, b: Tensor) -> Tensor:
@@ -169,7 +169,7 @@ TAUS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 def box_ious(maps: Tensor, masks: Tensor, taus: Sequence[float] = TAUS) -> Tensor:
     """For each image and each tau: how well the best of the map's boxes fits the best of the mask's. (N, taus)
 
-    Both have a box for each connected part. It is what `max_box_acc_v2` is computed from.
+    Both have a box for each connected part. The table is on the CPU; it is what `max_box_acc_v2` is computed from.
     """
     checked(maps, masks)
     result = torch.zeros(len(maps), len(taus))
@@ -302,7 +302,9 @@ def draws(N: int, resamples: int = 1000, seed: int = 0) -> Tensor:
 
 def percentiles(samples: Tensor, level: float = 0.95) -> tuple[float, float]:
     """Between which two values the share `level` of the samples lies, equally much on both sides."""
-    low, high = torch.quantile(samples.double(), torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64))
+    low, high = torch.quantile(
+        samples.double().cpu(), torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    )
     return float(low), float(high)
 
 
@@ -327,7 +329,7 @@ def paired_bootstrap(
     """
     if isinstance(b, Tensor) and a.shape != b.shape:
         raise ValueError(f"{len(a)} scores cannot be paired with {len(b)}: give those of the same images, in order")
-    difference = (a - b).double().cpu()
+    difference = a.double().cpu() - (b.double().cpu() if isinstance(b, Tensor) else b)
     difference = difference[~difference.isnan()]
     N = len(difference)
     low, high = percentiles(draws(N, resamples, seed) @ difference / N, level)

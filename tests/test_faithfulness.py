@@ -1,5 +1,6 @@
 """Insertion, deletion, ROAD and randomisation: on networks whose answer is known, and against grad-cam's ROAD."""
 
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -258,6 +259,18 @@ def test_cascade_is_seeded_and_leaves_the_generator_alone() -> None:
     assert not torch.equal(first, other)
 
 
+def test_cascade_does_not_mind_random_numbers_drawn_between_its_stages() -> None:
+    model = defect_net()
+    quiet = [net.conv1.weight for _, net in cascade(model, STAGES)]
+    noisy = [net.conv1.weight for _, net in cascade(model, STAGES) if torch.rand(3).sum() < 4]
+    assert all(torch.equal(a, b) for a, b in zip(quiet, noisy, strict=True))
+    together = [
+        (a.fc.weight, b.fc.weight)
+        for (_, a), (_, b) in zip(cascade(model, ["fc"]), cascade(model, ["fc"]), strict=True)
+    ]
+    assert torch.equal(*together[0])
+
+
 def test_cascade_names_what_it_cannot_forget() -> None:
     class Scale(nn.Module):
         def __init__(self) -> None:
@@ -301,3 +314,12 @@ def test_grad_cam_of_a_trained_network_passes_the_randomisation_test() -> None:
     after = [cam(net, images, "layer3", score)["layer3"] for _, net in cascade(model, STAGES)]
     similar = [rank_correlation(before, maps).mean().item() for maps in after]
     assert similar[-1] < 0.3
+
+
+def test_without_scipy_the_errors_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    monkeypatch.setitem(sys.modules, "scipy.stats", None)
+    with pytest.raises(ImportError, match="pip install scipy"):
+        impute(torch.rand(3, 4, 4), torch.eye(4) > 0)
+    with pytest.raises(ImportError, match="pip install scipy"):
+        rank_correlation(torch.rand(1, 4, 4), torch.rand(1, 4, 4))

@@ -220,7 +220,7 @@ def test_wrong_number_of_classes() -> None:
 
 
 def test_class_that_is_not_there() -> None:
-    with pytest.raises(ValueError, match="class 5 of 5 outputs: count classes from 0"):
+    with pytest.raises(ValueError, match="classes 5 to 5 of 5 outputs: count classes from 0"):
         cam(network(), torch.rand(1, 3, 64, 64), "layer4", logit(5))
 
 
@@ -325,3 +325,8 @@ def test_weights_are_trainable_again_also_after_an_error() -> None:
     with pytest.raises(ValueError, match="classes for"):
         cam(model, torch.rand(2, 3, 64, 64), "layer3", logit([0, 1, 2]))
     assert [parameter.requires_grad for parameter in model.parameters()] == before
+
+
+def test_classes_below_zero_are_named() -> None:  # on CUDA they would end the process
+    with pytest.raises(ValueError, match="classes -1 to 3 of 5 outputs"):
+        cam(network(), torch.rand(2, 3, 64, 64), "layer3", logit([-1, 3]))

@@ -1,5 +1,6 @@
 """Localisation scores: by hand on maps of 4x4, against scikit-learn, and where there is nothing to score."""
 
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -357,3 +358,9 @@ def test_from_images_to_a_score_in_three_lines() -> None:
     assert score[data.labels == 0].isnan().all()  # a clean image has an empty mask
     assert (score[raw.amax((1, 2)) <= 0]).isnan().all()  # nothing speaks for the class
     assert not score[(data.labels > 0) & (raw.amax((1, 2)) > 0)].isnan().any()
+
+
+def test_without_scipy_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(ImportError, match="pip install scipy"):
+        boxes_of_parts(MASK[0])

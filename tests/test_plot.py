@@ -337,6 +337,7 @@ def test_grid_has_a_row_for_each_image_and_a_column_for_each_map() -> None:
     assert [ax.get_title("left") or ax.get_title() for ax in axes[0]] == ["image", "plain", "CBAM"]
     assert [len(ax.images) for ax in axes.flat] == [1, 2, 2] * 2
     assert axes[1, 2].get_xlabel() == f"peak {maps['CBAM'][1].max():.2g}"
+    plot.draw_cams(list(axes.flat), torch.rand(2, 3, 16, 16), maps)  # without masks
     with pytest.raises(ValueError, match=r"use figure\(rows=3, columns=3\)"):
         plot.draw_cams(list(axes.flat), torch.rand(3, 3, 16, 16), maps)
     plt.close(picture)
