@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Response, Route
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = Path(os.environ.get("BOOK_HTML", ROOT / "_build" / "html")).resolve()
 HEIGHTS = {1280: 900, 390: 844}  # a laptop, a phone
+SETTLE = 1000  # milliseconds: just after loading in dark mode, a few small letters still compute as black
 TEXT = {".html", ".css", ".js", ".svg", ".json"}  # GitHub Pages compresses these, and no pictures or fonts
 
 
@@ -82,6 +83,7 @@ def look(browser: Browser, address: str, page_name: str, width: int, theme: str)
     page.wait_for_load_state("networkidle")
     open_what_is_folded(page)
     note_page(page, view)
+    page.wait_for_timeout(SETTLE)
     # Preloading asks for style sheets at wrong addresses.
     report = Axe().run(page, options={"preload": False, "resultTypes": ["violations"]})
     view.violations = [describe(each) for each in report.response["violations"] if is_serious(each)]

@@ -91,13 +91,16 @@ def is_logo(image: dict[str, str]) -> bool:
 @each_notebook
 def test_figures_carry_the_texts_of_the_notebook(views: Views, page: str) -> None:
     images = views[f"{page}.html", 1280, "light"].images
-    assert [words(image["alt"]) for image in images if image["figure"]] == stored_texts(ROOT / f"{page}.ipynb")
+    texts, fixed = [words(image["alt"]) for image in images if image["figure"]], stored_texts(ROOT / f"{page}.ipynb")
+    assert [text for text in texts if text in fixed] == fixed
+    assert all(texts), "a figure without a text"
 
 
 def stored_texts(notebook: Path) -> list[str]:
-    """The text that the notebook stores with each of its figures."""
+    """The text that the notebook stores with each figure that comes out the same wherever it runs."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    shown = [cell for cell in cells if "remove-cell" not in cell["metadata"].get("tags", [])]
+    varies = {"remove-cell", "nbval-ignore-output"}  # with the machine, or with the data that are at hand
+    shown = [cell for cell in cells if not varies & set(cell["metadata"].get("tags", []))]
     forms = [output.get("data", {}) for cell in shown for output in cell.get("outputs", [])]
     return [words("".join(form["text/plain"])) for form in forms if "image/png" in form]
 
