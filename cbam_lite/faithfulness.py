@@ -97,11 +97,7 @@ def deletion(
         (N, steps + 1): the score with 0, 1/steps, ..., all pixels taken away.
     """
     checked(images, maps)
-    ranks, H, W = order(maps, seed)[:, None], *images.shape[2:]
-    positive_int("steps", steps)
-    taken = [ranks < round(step / steps * H * W) for step in range(steps + 1)]  # (N, 1, H, W)
-    hole = fill(images)
-    return torch.stack([scores(model, torch.where(gone, hole, images), score) for gone in taken], 1)
+    return exchange(model, images, fill(images), maps, score, steps, seed)
 
 
 def insertion(
@@ -119,11 +115,14 @@ def insertion(
     As `deletion`, from nothing (that is, `fill`) to the whole image. Returns (N, steps + 1).
     """
     checked(images, maps)
-    ranks, H, W = order(maps, seed)[:, None], *images.shape[2:]
-    positive_int("steps", steps)
-    shown = [ranks < round(step / steps * H * W) for step in range(steps + 1)]
-    hole = fill(images)
-    return torch.stack([scores(model, torch.where(there, images, hole), score) for there in shown], 1)
+    return exchange(model, fill(images), images, maps, score, steps, seed)
+
+
+def exchange(model: nn.Module, start: Tensor, end: Tensor, maps: Tensor, score: Score, steps: int, seed: int) -> Tensor:
+    """The score while pixels of `start` become those of `end`, the most important first: (N, steps + 1)."""
+    ranks, pixels = order(maps, seed)[:, None], maps[0].numel()  # (N, 1, H, W)
+    counts = [round(step / positive_int("steps", steps) * pixels) for step in range(steps + 1)]
+    return torch.stack([scores(model, torch.where(ranks < count, end, start), score) for count in counts], 1)
 
 
 def auc(curves: Tensor) -> Tensor:
