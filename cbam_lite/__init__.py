@@ -15,7 +15,8 @@ The modules stand in the order of the book's chapters:
 11. `checkpoints`, `train`: keep a training's state, and train. `defect_nets`: small networks, some of them trained;
     `results`: what the experiments gave.
 12. `gradcam`: see where a network looked; `localize`, `faithfulness`: is the map right?
-13. `plot`, `samples`: the book's pictures and its photograph.
+13. `fused`: SE and CBAM in fewer passes over the map, on a GPU; `operators`, `kernels`: how.
+14. `plot`, `samples`: the book's pictures and its photograph.
 """
 
 from cbam_lite.cbam import CBAM, ChannelAttention, SpatialAttention
@@ -37,6 +38,7 @@ from cbam_lite.data import (
 )
 from cbam_lite.defect_nets import defect_net, trained_defect_net
 from cbam_lite.defects import make_defects
+from cbam_lite.fused import use_fused
 from cbam_lite.gradcam import cam
 from cbam_lite.insertion import insert_attention
 from cbam_lite.mobilenet import MobileNet
@@ -117,5 +119,6 @@ __all__ = [
     "split",
     "torchvision_data",
     "trained_defect_net",
+    "use_fused",
     "wide_resnet18",
 ]

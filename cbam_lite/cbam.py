@@ -12,6 +12,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from cbam_lite import fused
 from cbam_lite.parts import (
     POOLS,
     Gate,
@@ -91,6 +92,8 @@ class ChannelAttention(nn.Module):
             return self.gate(self.W_1(hidden).sum(0)[:, :, None, None])  # (B, C, 1, 1)
 
     def forward(self, F: Tensor) -> Tensor:
+        if fused.covers(self, F):  # on a GPU: the same in fewer passes over the map
+            return fused.run(self, F)
         return scale(F, self.attention(F))
 
     def extra_repr(self) -> str:
@@ -189,15 +192,20 @@ class SpatialAttention(nn.Module):
             start_at_zero(self.norm if bn else self.conv)
         self.to(device, dtype)
 
-    def attention(self, F: Tensor) -> Tensor:
-        """M_s(F), shape (B, 1, H, W)."""
-        weight = self.conv.weight
-        B, C, H, W = check_map(F, self.channels, weight)
+    def check(self, F: Tensor) -> tuple[int, int, int, int]:
+        """B, C, H, W of a map that fits; in training the batch norm needs more than one place."""
+        B, C, H, W = check_map(F, self.channels, self.conv.weight)
         if self.training and isinstance(self.norm, nn.BatchNorm2d) and B * H * W == 1:
             raise ValueError(
                 "one place (B=1, H=1, W=1) has no variance for the batch norm of the spatial gate to train on: "
                 "use module.eval(), a batch of 2 or more, or bn=False"
             )
+        return B, C, H, W
+
+    def attention(self, F: Tensor) -> Tensor:
+        """M_s(F), shape (B, 1, H, W)."""
+        weight = self.conv.weight
+        B, C, H, W = self.check(F)
         descriptors = self.descriptors(F)  # (B, P, H, W)
         with without_autocast(F):
             z = self.norm(self.conv(in_dtype(descriptors, weight.dtype)))  # (B, 1, H, W)
@@ -347,6 +355,8 @@ class CBAM(nn.Module):
         self.to(device, dtype)
 
     def forward(self, F: Tensor) -> Tensor:
+        if fused.covers(self, F):  # on a GPU: the same in fewer passes over the map
+            return fused.run(self, F)
         M_1, M_2 = ORDERS[self.order](self.channel_attention.attention, self.spatial_attention.attention)  # M_c, M_s
         F_prime = scale(F, M_1(F))  # F'  = M_c(F)  * F      Eq. (1)
         return rescale(F_prime, M_2(F_prime))  # F'' = M_s(F') * F'

@@ -74,6 +74,11 @@ IDENTITY_GATES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+def gate_function(function: str, init: str) -> Callable[[Tensor], Tensor]:
+    """The function of a `Gate` with these settings."""
+    return (IDENTITY_GATES if init == "identity" else GATES)[function]
+
+
 class Gate(nn.Module):
     """The last step of an attention branch: pre-activation z in, gate out, shape kept.
 
@@ -94,8 +99,7 @@ class Gate(nn.Module):
             )
 
     def forward(self, z: Tensor) -> Tensor:
-        functions = IDENTITY_GATES if self.init == "identity" else GATES
-        return functions[self.function](z)
+        return gate_function(self.function, self.init)(z)
 
     def extra_repr(self) -> str:
         return f"{self.function!r}, init={self.init!r}"

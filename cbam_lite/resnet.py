@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from cbam_lite import fused
 from cbam_lite.parts import choose, positive_int
 
 AttentionMaker = Callable[[int], nn.Module]  # channels in, a module (B, C, H, W) -> (B, C, H, W) out
@@ -53,6 +54,13 @@ def first_layer(stem: str, channels: int) -> nn.Module:
     return nn.Sequential(*narrow, *again, convolution(half, channels, 3))
 
 
+def add_and_relu(attention: nn.Module, F: Tensor, shortcut: Tensor, relu: nn.Module) -> Tensor:
+    """The end of every block, relu(attention(F) + shortcut); on a GPU in one go, where `fused` covers it."""
+    if type(relu) is nn.ReLU and not fused.hooked(relu) and fused.covers(attention, F, shortcut):
+        return fused.run(attention, F, shortcut, relu=True)
+    return relu(attention(F) + shortcut)
+
+
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions, then attention, then the addition: x + attention(F(x))."""
 
@@ -73,7 +81,7 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         F = self.relu(self.bn1(self.conv1(x)))  # (B, planes, H/s, W/s)
         F = self.bn2(self.conv2(F))
-        return self.relu(self.attention(F) + self.downsample(x))
+        return add_and_relu(self.attention, F, self.downsample(x), self.relu)
 
 
 class Bottleneck(nn.Module):
@@ -104,7 +112,7 @@ class Bottleneck(nn.Module):
         F = self.relu(self.bn1(self.conv1(x)))  # (B, width, H, W), v1: (B, width, H/s, W/s)
         F = self.relu(self.bn2(self.conv2(F)))  # (B, width, H/s, W/s)
         F = self.bn3(self.conv3(F))  # (B, 4 planes, H/s, W/s)
-        return self.relu(self.attention(F) + self.downsample(x))
+        return add_and_relu(self.attention, F, self.downsample(x), self.relu)
 
 
 class ResNet(nn.Module):

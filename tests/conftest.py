@@ -10,6 +10,9 @@ import hypothesis
 import pytest
 import torch
 
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported: the kernels run on the CPU, slowly
+
 torch.set_num_threads(2)
 
 hypothesis.settings.register_profile("default", deadline=None, max_examples=40)
