@@ -3,7 +3,7 @@ PY := .venv/bin/python
 SOURCES := cbam_lite tests tools benchmarks experiments book/_ext
 COLAB_VENV ?= _build/colab
 
-.PHONY: help environment book serve test lint unit hygiene nbval strict site alone colab notebooks bench experiment localisation checkpoints lock address clean
+.PHONY: help environment book serve test lint unit hygiene nbval strict site alone colab notebooks bench experiment localisation checkpoints speed lock address clean
 
 help:
 	@echo "make book             build the HTML book and print where to open it"
@@ -12,6 +12,7 @@ help:
 	@echo "make colab            every notebook alone on Python 3.12 with what the Colab image has"
 	@echo "make notebooks        run the notebooks and store their outputs"
 	@echo "make bench            time our modules against their peers"
+	@echo "make speed            time modules and whole networks, and store it for the chapter on speed"
 	@echo "make experiment       make the runs behind the chapter on ablations that are not there yet"
 	@echo "make localisation     score the maps of the networks anew, for the chapter on finding defects"
 	@echo "make checkpoints      train the networks that come with the package again"
@@ -63,6 +64,13 @@ colab:
 
 notebooks: environment
 	$(PY) tools/run_notebooks.py
+
+# One file for each kind of device; what the chapter on speed shows.
+speed: environment
+	device="$$($(PY) -c 'import torch; print("cuda" if torch.cuda.is_available() else "cpu")')" && \
+	  file="cbam_lite/results/speed_$$device.json" && rm -f "$$file" && \
+	  $(PY) benchmarks/attention.py --batch $$([ $$device = cpu ] && echo 8 || echo 1 32 256) --json "$$file" && \
+	  $(PY) benchmarks/networks.py --json "$$file" && $(PY) benchmarks/compiler.py --json "$$file"
 
 bench: environment
 	$(PY) benchmarks/attention.py

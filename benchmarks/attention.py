@@ -4,9 +4,9 @@ Every table row is one shape. All implementations are measured in turn in the sa
 machine hits all of them alike, and each gets its median. "ours" is the plain path, "fused" the kernels (on a GPU).
 
 A ratio "/ timm" below 1 is faster than timm. "of copy" says how near to the memory's limit an implementation is: the
-bytes of the fewest possible passes over the map, by its time, as a share of what a bare copy moves in that time. "MB" is
-the memory that one call adds at its peak (on a GPU), and "maps" the tensors as large as the map that one forward pass
-without autograd makes, its output included (ours/timm).
+bytes of the fewest possible passes over the map, by its time, as a share of what a bare copy moves in that time. "MB"
+is the memory that one call adds at its peak (on a GPU), and "maps" the tensors as large as the map that one forward
+pass without autograd makes, its output included (ours/timm).
 """
 
 import argparse
@@ -204,7 +204,8 @@ def line(row: dict) -> str:
     to_timm = " ".join(f"{ms[name] / ms['timm']:7.2f}" if name in ms else "      -" for name in RATIOS)
     ideal = ms["copy"] * row["fewest_passes"] / 2  # a copy makes two passes
     of_copy = " ".join(f"{ideal / ms[name]:7.0%}" if name in ms else "      -" for name in SHARES)
-    memory = "/".join(f"{(row['peak_bytes'].get(name) or 0) / 1e6:.0f}" for name in ("fused", "timm"))
+    peaks = [row["peak_bytes"].get(name) for name in ("fused", "timm")]
+    memory = "/".join("-" if value is None else f"{value / 1e6:.0f}" for value in peaks)
     maps = "/".join(str(row["maps"][name]) for name in ("ours", "timm"))
     shape = "x".join(map(str, row["shape"]))
     return f"{shape:>15} {ms['ours']:9.3f} | {to_timm} | {of_copy} | {memory:>9} | {maps:>4}"

@@ -1,8 +1,8 @@
 """Images per second of whole networks: ResNet-50 plain, with SE and with CBAM, in training and in inference.
 
 Networks take turns in the same rounds and get their medians, as in `attention.py`. "fused" runs the kernels (on a GPU),
-the others the modules as they are written. "/ plain" is the time as a multiple of that of the network without attention,
-"FLOPs / plain" the same for multiply-adds, and "MB" the memory that one step adds at its peak (on a GPU).
+the others the modules as they are written. "/ plain" is the time as a multiple of that of the network without
+attention, "FLOPs / plain" the same for multiply-adds, "MB" the memory that one step adds at its peak (on a GPU).
 """
 
 import argparse
@@ -81,13 +81,13 @@ def measure(mode: str, options: argparse.Namespace) -> list[dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--batch", type=int, help="default: 4 on a CPU, 256 on a GPU")
+    parser.add_argument("--batch", type=int, help="default: 8 on a CPU, 256 on a GPU")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="default: all")
-    parser.add_argument("--seconds", type=float, default=20.0, help="time for one table")
+    parser.add_argument("--seconds", type=float, default=40.0, help="time for one table")
     parser.add_argument("--json", type=Path, help="also write every number to this file, beside what it holds")
     options = parser.parse_args()
-    options.batch = options.batch or (4 if options.device == "cpu" else 256)
+    options.batch = options.batch or (8 if options.device == "cpu" else 256)
     torch.set_num_threads(options.threads)
     about, rows = hardware(options.device), []
     print(", ".join(f"{key} {value}" for key, value in about.items()))

@@ -38,7 +38,7 @@ from cbam_lite.data import (
 )
 from cbam_lite.defect_nets import defect_net, trained_defect_net
 from cbam_lite.defects import make_defects
-from cbam_lite.fused import use_fused
+from cbam_lite.fused import attend, use_fused, why_not
 from cbam_lite.gradcam import cam
 from cbam_lite.insertion import insert_attention
 from cbam_lite.mobilenet import MobileNet
@@ -56,7 +56,7 @@ from cbam_lite.resnet import (
     resnext101,
     wide_resnet18,
 )
-from cbam_lite.results import final_accuracy, mean_interval, provenance, read_results, read_scores
+from cbam_lite.results import final_accuracy, mean_interval, provenance, read_results, read_scores, read_speed
 from cbam_lite.samples import cat_photo
 from cbam_lite.split_attention import SplitAttention, resnest50
 from cbam_lite.train import History, evaluate, fit, flips, predict, shifts_and_mirrors
@@ -77,6 +77,7 @@ __all__ = [
     "SplitAttention",
     "SqueezeExcitation",
     "__version__",
+    "attend",
     "cam",
     "cat_photo",
     "cost",
@@ -105,6 +106,7 @@ __all__ = [
     "provenance",
     "read_results",
     "read_scores",
+    "read_speed",
     "record_attention",
     "resnest50",
     "resnet18",
@@ -120,5 +122,6 @@ __all__ = [
     "torchvision_data",
     "trained_defect_net",
     "use_fused",
+    "why_not",
     "wide_resnet18",
 ]

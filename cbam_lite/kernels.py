@@ -48,7 +48,8 @@ def channel_pools(F, mean, top, ties, C, P, stride_c, stride_p, BLOCK_C: tl.cons
     for start in range(0, P, BLOCK_P):
         p = start + tl.arange(0, BLOCK_P)
         inside = (c[:, None] < C) & (p[None, :] < P)
-        x = tl.load(F + c[:, None] * stride_c + p[None, :] * stride_p, inside, float("-inf")).to(tl.float32)
+        place = c[:, None] * stride_c + p[None, :] * stride_p
+        x = tl.load(F + place, inside, float("-inf")).to(tl.float32)
         total += tl.sum(tl.where(inside, x, 0.0), 1)
         here = largest(x, 1)  # the tile's maximum, and how often it stands in the tile
         often = tl.sum(((x == here[:, None]) & inside).to(tl.float32), 1)
@@ -61,10 +62,14 @@ def channel_pools(F, mean, top, ties, C, P, stride_c, stride_p, BLOCK_C: tl.cons
 
 
 @triton.jit
-def place_pools(F, M_c, descriptors, ties, C, P, stride_c, stride_p, BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr):
-    """The same for each place of F' = M_c F, which is made here in registers and never written to memory.
+def place_pools(
+    F, M_c, descriptors, ties, C, P, stride_c, stride_p,
+    BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr,
+):  # fmt: skip
+    """Mean and maximum over the channels of F' = M_c F for each place, and how many tie.
 
-    One program owns BLOCK_P places of one image and walks through their channels.
+    F' is made here in registers and never written. One program owns BLOCK_P places of one
+    image and walks through their channels.
     """
     image, p = own_part(P, BLOCK_P)
     F += image * C * P
@@ -74,7 +79,8 @@ def place_pools(F, M_c, descriptors, ties, C, P, stride_c, stride_p, BLOCK_C: tl
     for start in range(0, C, BLOCK_C):
         c = start + tl.arange(0, BLOCK_C)
         inside = (c[:, None] < C) & (p[None, :] < P)
-        x = tl.load(F + c[:, None] * stride_c + p[None, :] * stride_p, inside, 0.0).to(tl.float32)
+        place = c[:, None] * stride_c + p[None, :] * stride_p
+        x = tl.load(F + place, inside, 0.0).to(tl.float32)
         F_prime = x * tl.load(M_c + image * C + c, c < C, 0.0)[:, None]
         total += tl.sum(F_prime, 0)
         F_prime = tl.where(inside, F_prime, float("-inf"))
@@ -174,7 +180,8 @@ def place_pools_gradient(
     for start in range(0, P, BLOCK_P):
         p = start + tl.arange(0, BLOCK_P)
         inside = (c[:, None] < C) & (p[None, :] < P)
-        x = tl.load(F + c[:, None] * stride_c + p[None, :] * stride_p, inside, 0.0).to(tl.float32)
+        place = c[:, None] * stride_c + p[None, :] * stride_p
+        x = tl.load(F + place, inside, 0.0).to(tl.float32)
         from_here = x * M[:, None] == tl.load(top + image * P + p, p < P, 0.0)[None, :]
         dF_prime = tl.load(d_mean + image * P + p, p < P, 0.0)[None, :] + tl.where(
             from_here, tl.load(d_top + image * P + p, p < P, 0.0)[None, :], 0.0
@@ -190,7 +197,7 @@ def map_gradient(
 ):  # fmt: skip
     """dF from everything that F went into: the two products and the four descriptors. One read of d and F, one write.
 
-    ``dF' = M_s d + first + place descriptors``, then ``dF = M_c dF' + channel descriptors``. One program owns one tile.
+    ``dF' = M_s d + place descriptors``, then ``dF = M_c dF' + channel descriptors``. One program owns one tile.
     """
     row, p = own_part(P, BLOCK_P)
     blocks = tl.cdiv(C, BLOCK_C)

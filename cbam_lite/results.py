@@ -1,9 +1,11 @@
-"""The experiments' results, which come with the package, and what can be said from a few seeds."""
+"""The experiments' and benchmarks' results, which come with the package, and what can be said from a few seeds."""
 
 import csv
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -76,6 +78,21 @@ def read_scores(table: str = "localisation", **where: object) -> list[Score]:
     kinds = (str, int, str, str, str, str, float, float, float, int, int)
     scores = [Score(*(kind(text) for kind, text in zip(kinds, row.values(), strict=True))) for row in rows]
     return [score for score in scores if all(getattr(score, name) == value for name, value in where.items())]
+
+
+def read_speed(device: str = "cpu") -> dict[str, Any]:
+    """The stored timings: "hardware", "modules" and "networks", as ``make speed`` writes them.
+
+    Args:
+        device: "cpu" or "cuda".
+
+    Raises:
+        FileNotFoundError: nobody has measured on such a device yet.
+    """
+    file = FOLDER / f"speed_{choose('device', device, ('cpu', 'cuda'))}.json"
+    if not file.exists():
+        raise FileNotFoundError(f"no timings on {device} are stored: run `make speed` on a machine that has one")
+    return json.loads(file.read_text())
 
 
 def provenance(experiment: str) -> dict[str, str]:

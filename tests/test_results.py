@@ -1,14 +1,28 @@
 """The stored experiments are complete, and their summary is Student's interval."""
 
+import json
 import math
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from cbam_lite import final_accuracy, mean_interval, provenance, read_results, read_scores
-from cbam_lite.results import EXPERIMENTS, LOCALISATIONS
+from cbam_lite import (
+    CBAM,
+    SqueezeExcitation,
+    cost,
+    final_accuracy,
+    mean_interval,
+    provenance,
+    read_results,
+    read_scores,
+    read_speed,
+    resnet50,
+)
+from cbam_lite.results import EXPERIMENTS, FOLDER, LOCALISATIONS
 
 ROWS = {name: read_results(name) for name in EXPERIMENTS}
 
@@ -146,3 +160,51 @@ def test_tables_tell_how_they_were_made() -> None:
         read_scores("magnetic_tiles")
     with pytest.raises(ValueError, match="is not one of"):
         read_results("localisation")
+
+
+# ---- timings --------------------------------------------------------------------------------------------------------
+
+
+def test_stored_timings_are_complete_and_name_their_hardware() -> None:
+    speed = read_speed("cpu")
+    assert {"device", "threads", "date", "torch", "timm"} <= set(speed["hardware"])
+    rows = speed["modules"]
+    assert {row["module"] for row in rows} == {"SE", "ECA", "CBAM"}
+    assert {tuple(row["shape"][1:]) for row in rows} == {
+        (256, 56, 56), (512, 28, 28), (1024, 14, 14), (2048, 7, 7)
+    }  # fmt: skip
+    for row in rows:
+        assert {"ours", "compiled", "timm", "timm compiled", "copy"} <= set(row["milliseconds"])
+        assert row["bytes"] == 4 * np.prod(row["shape"])
+        assert all(value > 0 for value in row["milliseconds"].values())
+    assert {(row["module"], row["mode"]) for row in speed["compiler"]} == {
+        (module, mode) for module in ("SE", "ECA", "CBAM") for mode in ("training", "inference")
+    }
+
+
+def test_stored_multiply_adds_are_those_of_the_networks() -> None:
+    for row in read_speed("cpu")["networks"]:
+        attention = {"plain": None, "SE": SqueezeExcitation, "CBAM": CBAM}[row["network"].partition(",")[0]]
+        assert row["multiply_adds"] == cost(resnet50(attention)).multiply_adds
+
+
+def test_timings_that_nobody_made() -> None:
+    with pytest.raises(ValueError, match="did you mean 'cuda'"):
+        read_speed("cudo")
+    if not (FOLDER / "speed_cuda.json").exists():
+        with pytest.raises(FileNotFoundError, match="no timings on cuda are stored: run `make speed`"):
+            read_speed("cuda")
+
+
+def test_the_benchmarks_run_and_store(tmp_path: Path) -> None:
+    """Everything small: the numbers mean nothing, the file has the form of the stored one."""
+    file, folder = tmp_path / "speed.json", Path(__file__).parents[1] / "benchmarks"
+    quick = ["--quick", "--module", "CBAM", "--format", "contiguous", "--seconds", "0.01", "--threads", "2"]
+    for command in (["attention.py", *quick], ["networks.py", "--size", "32", "--batch", "2", "--seconds", "0.01"]):
+        run = [sys.executable, str(folder / command[0]), *command[1:], "--json", str(file), "--device", "cpu"]
+        done = subprocess.run(run, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    made, stored = json.loads(file.read_text()), read_speed("cpu")
+    assert set(made) == set(stored) - {"compiler"}
+    assert set(made["modules"][0]) == set(stored["modules"][0])
+    assert set(made["networks"][0]) == set(stored["networks"][0])
