@@ -9,7 +9,7 @@ import logging
 from pathlib import Path
 
 import torch
-from attention import MODULES, store
+from attention import MODULES, hardware, store
 from torch._inductor import metrics
 
 from cbam_lite import use_fused
@@ -51,7 +51,7 @@ def main() -> None:
                 print(f"{row['module']:>6} {row['mode']:>10} {row['forward']:8.2f} {row['backward']:9.2f}")
                 rows.append(row)
     if options.json:
-        store(options.json, compiler=rows)
+        store(options.json, compiler_hardware=hardware(options.device), compiler=rows)
 
 
 if __name__ == "__main__":

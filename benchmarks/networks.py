@@ -94,15 +94,16 @@ def main() -> None:
     for mode in STEPS:
         print(f"\nResNet-50, {mode}, batch {options.batch}, {options.size} pixels, channels_last")
         print(f"{'':>12} {'images/s':>9} {'/ plain':>8} {'FLOPs / plain':>14} {'MB':>7}")
-        rows += measure(mode, options)
-        for row in rows[-len([r for r in rows if r["mode"] == mode]) :]:
-            flops = row["multiply_adds"] / rows[0]["multiply_adds"]
+        new = measure(mode, options)
+        rows += new
+        for row in new:
+            flops = row["multiply_adds"] / new[0]["multiply_adds"]
             print(
                 f"{row['network']:>12} {row['images_per_second']:9.1f} {row['time_over_plain']:8.2f} {flops:14.4f} "
                 f"{(row['peak_bytes'] or 0) / 1e6:7.0f}"
             )
     if options.json:
-        store(options.json, networks=rows)
+        store(options.json, networks_hardware=about, networks=rows)
 
 
 if __name__ == "__main__":

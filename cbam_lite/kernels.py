@@ -207,18 +207,16 @@ def map_gradient(
     channel, spot = image * C + c, image * P + p
     slope = tl.load(d + first + place, inside, 0.0).to(tl.float32)
     M = tl.load(M_c + channel, c < C, 0.0)[:, None]
+    if M_s is not None or top is not None:
+        x = tl.load(F + first + place, inside, 0.0).to(tl.float32)
     if M_s is not None:
         slope *= tl.load(M_s + spot, p < P, 0.0)[None, :]
         slope += tl.load(place_d_mean + spot, p < P, 0.0)[None, :]
-        from_here = (
-            tl.load(F + first + place, inside, 0.0).to(tl.float32) * M == tl.load(place_top + spot, p < P, 0.0)[None, :]
-        )
+        from_here = x * M == tl.load(place_top + spot, p < P, 0.0)[None, :]
         slope += tl.where(from_here, tl.load(place_d_top + spot, p < P, 0.0)[None, :], 0.0)
     slope = slope * M + tl.load(d_mean + channel, c < C, 0.0)[:, None]
     if top is not None:
-        from_here = (
-            tl.load(F + first + place, inside, 0.0).to(tl.float32) == tl.load(top + channel, c < C, 0.0)[:, None]
-        )
+        from_here = x == tl.load(top + channel, c < C, 0.0)[:, None]
         slope += tl.where(from_here, tl.load(d_top + channel, c < C, 0.0)[:, None], 0.0)
     tl.store(dF + first + place, slope, inside)
 

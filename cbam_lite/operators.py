@@ -1,11 +1,11 @@
 """SE and CBAM as one operator of PyTorch each: what touches the map is a Triton kernel, what is small is plain PyTorch.
 
 The kernels stand in `kernels`. The operator ``cbam_lite::attend`` puts them together with the two gates, in the order
-of the equations. It has a backward pass of its own, which keeps F and the descriptors only, and computes the gates once
-more. `fused` decides when it is used.
+of the equations. It has a backward pass of its own, which keeps gates, descriptors and, of tensors as large as the map,
+F alone. `fused` decides when it is used.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -43,21 +43,27 @@ def tile(F: Tensor, along: str | None = None) -> tuple[int, int]:
     return (long, short) if fast == "C" else (short, long)
 
 
-def launch(name: str, F: Tensor, arguments: Sequence[Any], tile: tuple[int, int], along: str | None = None) -> None:
+def launch(name: str, F: Tensor, arguments: Sequence[Any], block: tuple[int, int], along: str | None = None) -> None:
     """Run one kernel on the device of F, one program for each tile, or for each row of tiles that it walks along."""
     from cbam_lite import kernels  # imports Triton
 
     C, P, stride_c, stride_p = axes(F)
-    rows, columns = -(-C // tile[0]), -(-P // tile[1])
+    rows, columns = -(-C // block[0]), -(-P // block[1])
     programs = len(F) * (1 if along == "C" else rows) * (1 if along == "P" else columns)
-    kernel = getattr(kernels, name)
+    check_interpreted(F)
+    with torch.cuda.device_of(F):  # type: ignore[no-untyped-call]
+        getattr(kernels, name)[programs,](*arguments, C, P, stride_c, stride_p, *block)
+
+
+def check_interpreted(F: Tensor) -> None:
+    """On a CPU the kernels run only where Triton interprets them."""
+    from cbam_lite import kernels
+
     if not F.is_cuda and not kernels.INTERPRETED:
         raise RuntimeError(
             f"the kernels need a CUDA device, and the map is on {F.device}: use F.cuda(), or let Triton interpret them "
             "by setting the environment variable TRITON_INTERPRET=1 before Triton is imported"
         )
-    with torch.cuda.device_of(F):  # type: ignore[no-untyped-call]
-        kernel[programs,](*arguments, C, P, stride_c, stride_p, *tile)
 
 
 # ---- forward: what touches the map ----------------------------------------------------------------------------------
@@ -127,6 +133,9 @@ def spatial_gate(response: Tensor, weights: Weights, eps: float, gate: str, init
 # ---- the whole module, with addition and ReLU, as one operator ------------------------------------------------------
 
 
+Results = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
 @custom_op("cbam_lite::attend", mutates_args=())
 def attend_operator(
     F: Tensor,
@@ -139,16 +148,16 @@ def attend_operator(
     gate: str,
     init: str,
     eps: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """``relu(M_s M_c F + shortcut)``. `names` says which weights there are, `channel` and `spatial` name the pools.
 
-    Returns the output and what backward needs: channel descriptors and ties, place descriptors and ties. The last are
-    variance and mean of the response, for a batch norm's running statistics. Without a "kernel" among the names there
-    is no spatial gate, and what belongs to it is empty.
+    Returns the output and what backward needs: M_c, channel descriptors and their ties; M_s, place descriptors and
+    their ties. The last are variance and mean of the response, for a batch norm's running statistics. Without a
+    "kernel" among the names there is no spatial gate, and what belongs to it is empty.
     """
     w = dict(zip(names.split(), weights, strict=True))
-    places, place_ties, statistics = F.new_empty(0), F.new_empty(0), F.new_empty(0)
-    M_s = None
+    M_s = places = place_ties = None
+    statistics = F.new_empty(0)
     channels, channel_ties = channel_pools(F)
     M_c = channel_gate(channels, w, channel, gate, init)
     if "kernel" in w:
@@ -157,7 +166,10 @@ def attend_operator(
         M_s = spatial_gate(response, w, eps, gate, init)
         if "gamma" in w and "mean" not in w:
             statistics = torch.stack(torch.var_mean(response.float()))
-    return refine(F, M_c, M_s, shortcut, relu), channels, channel_ties, places, place_ties, statistics
+    out = refine(F, M_c, M_s, shortcut, relu)
+    if M_s is None or places is None or place_ties is None:
+        M_s, places, place_ties = F.new_empty(0), F.new_empty(0), F.new_empty(0)
+    return out, M_c, channels, channel_ties, M_s, places, place_ties, statistics
 
 
 @attend_operator.register_fake
@@ -167,52 +179,72 @@ def _(F, shortcut, relu, weights, names, channel, spatial, gate, init, eps):  # 
     def small(*shape: int) -> Tensor:
         return F.new_empty(shape, dtype=torch.float32)
 
-    channels = torch.empty_like(F), small(2, B, C), small(B, C)
     w = names.split()
-    places = (small(B, 2, H, W), small(B, H, W)) if "kernel" in w else (F.new_empty(0), F.new_empty(0))
-    return *channels, *places, small(2) if "gamma" in w and "mean" not in w else F.new_empty(0)
+    of_channels = small(B, C), small(2, B, C), small(B, C)
+    of_places = (
+        [small(B, H, W), small(B, 2, H, W), small(B, H, W)] if "kernel" in w else [F.new_empty(0) for _ in "123"]
+    )
+    statistics = small(2) if "gamma" in w and "mean" not in w else F.new_empty(0)
+    return torch.empty_like(F), *of_channels, *of_places, statistics
 
 
-def keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    """What backward needs: F and the descriptors, and for a ReLU its output, which the next layer keeps anyway."""
-    F, ctx.shortcut, ctx.relu, weights, ctx.names, *ctx.options = inputs
-    out, *descriptors, _ = output
-    ctx.shortcut = ctx.shortcut is not None
-    ctx.save_for_backward(F, out if ctx.relu else None, *descriptors, *weights)
+def keep(ctx: Any, inputs: tuple[Any, ...], output: Results) -> None:
+    """What backward needs: F, gates and descriptors, and for a ReLU its output, which the next layer keeps anyway."""
+    F, shortcut, ctx.relu, weights, ctx.names, *ctx.options = inputs
+    out, *small, _ = output
+    ctx.adds = shortcut is not None
+    ctx.save_for_backward(F, out if ctx.relu else None, *small, *weights)
 
 
-vjp: Any = torch.func.vjp  # the result, and the function from its gradient to those of the arguments
+def derivative(
+    function: Callable[[Tensor, Weights], Tensor], z: Tensor, w: Weights, d: Tensor
+) -> tuple[Tensor, Weights]:
+    """The gradients of z and of w, for the gradient d of ``function(z, w)``: computed once more, now with autograd."""
+    with torch.enable_grad():
+        z, w = z.detach().requires_grad_(), {name: weight.detach().requires_grad_() for name, weight in w.items()}
+        d_z, *d_w = torch.autograd.grad(function(z, w), (z, *w.values()), d)
+    return d_z, dict(zip(w, d_w, strict=True))
 
 
 def backward(ctx: Any, d: Tensor, *_: Any) -> tuple[Any, ...]:
-    """The chain rule, backwards through the module: three steps touch the map, PyTorch does the small ones."""
-    F, out, channels, channel_ties, places, place_ties, *weights = ctx.saved_tensors
+    """The chain rule, backwards through the module: three steps touch the map, PyTorch does the small ones.
+
+    The gates are computed once more to be differentiated. The kernels get those of the forward pass: they find the
+    place of a maximum by comparing with F M_c, and a gate that differs in its last bit would not find it.
+    """
+    F, out, M_c, channels, channel_ties, M_s, places, place_ties, *weights = ctx.saved_tensors
     channel, spatial, gate, init, eps = ctx.options
+    needs_F, _, _, needs_weights = ctx.needs_input_grad[:4]
     w = dict(zip(ctx.names.split(), weights, strict=True))
     mlp = {name: w.pop(name) for name in ("W_0", "W_1", "b_0", "b_1") if name in w}
     conv = {name: w.pop(name) for name in ("kernel", "bias", "gamma", "beta") if name in w}  # left: running statistics
-    M_c, to_mlp = vjp(lambda z, mlp: channel_gate(z, mlp, channel, gate, init), channels, mlp)
-    M_s, place_top, d_mean, d_top, d_conv = None, None, None, None, {}
+    M_s = M_s if conv else None
+    place_top, of_mean, of_top = None, None, None
+    d_conv: Weights = {}
+
+    d = d.contiguous(memory_format=memory_format(F))
+    dF_2prime, dM_c, dM_s = gate_gradients(d, F, M_c, M_s, out)
+    d = dF_2prime if ctx.relu else d
+    d_shortcut = d if ctx.adds else None
+    if not needs_F and not any(needs_weights):
+        return None, d_shortcut, None, [None] * len(weights), *[None] * 6
     if conv:
 
         def gate_of_places(z: Tensor, conv: Weights) -> Tensor:
             return spatial_gate(place_response(z, conv, spatial), {**conv, **w}, eps, gate, init)
 
-        M_s, to_conv = vjp(gate_of_places, places, conv)
-    d = d.contiguous(memory_format=memory_format(F))
-    dF_2prime, dM_c, dM_s = gate_gradients(d, F, M_c, M_s, out)
-    d = dF_2prime if ctx.relu else d
-    if conv:
-        d_places, d_conv = to_conv(dM_s)
-        place_top, d_mean, d_top = places[:, 1], d_places[:, 0] / F.shape[1], d_places[:, 1] / place_ties
-        place_top, d_mean, d_top = place_top.contiguous(), d_mean.contiguous(), d_top.contiguous()
-        dM_c = dM_c + place_pools_gradient(F, M_c, place_top, d_mean, d_top)
-    d_channels, d_mlp = to_mlp(dM_c)
-    of_mean, of_top = d_channels[0] / F[0, 0].numel(), d_channels[1] / channel_ties
-    top = channels[1] if "max" in channel else None
-    dF = map_gradient(d, F, M_c, M_s, place_top, d_mean, d_top, top, of_mean, of_top)
+        d_places, d_conv = derivative(gate_of_places, places, conv, dM_s)
+        place_top = places[:, 1].contiguous()
+        of_mean, of_top = d_places[:, 0] / F.shape[1], d_places[:, 1] / place_ties  # of each channel; of each that ties
+        dM_c = dM_c + place_pools_gradient(F, M_c, place_top, of_mean, of_top)
+    d_channels, d_mlp = derivative(lambda z, w: channel_gate(z, w, channel, gate, init), channels, mlp, dM_c)
     d_weights = [(d_mlp | d_conv).get(name) for name in ctx.names.split()]
-    return dF, d if ctx.shortcut else None, None, d_weights, *[None] * 6
+    if not needs_F:
+        return None, d_shortcut, None, d_weights, *[None] * 6
+    top = channels[1] if "max" in channel else None
+    of_place, of_best = d_channels[0] / F[0, 0].numel(), d_channels[1] / channel_ties
+    dF = map_gradient(d, F, M_c, M_s, place_top, of_mean, of_top, top, of_place, of_best)
+    return dF, d_shortcut, None, d_weights, *[None] * 6
 
 
 attend_operator.register_autograd(backward, setup_context=keep)
@@ -286,7 +318,7 @@ def _(d, F, *_):  # type: ignore[no-untyped-def]
 
 def no_second_derivative(ctx: Any, *_: Any) -> None:
     raise NotImplementedError(
-        "the fused path has no second derivatives: compute them inside `with cbam_lite.use_fused(False):`"
+        "the fused path has no second derivatives: call the module itself, inside `with cbam_lite.use_fused(False):`"
     )
 
 

@@ -81,7 +81,7 @@ def read_scores(table: str = "localisation", **where: object) -> list[Score]:
 
 
 def read_speed(device: str = "cpu") -> dict[str, Any]:
-    """The stored timings: "hardware", "modules" and "networks", as ``make speed`` writes them.
+    """The stored timings: "modules", "networks" and "compiler", each with its hardware, as ``make speed`` writes them.
 
     Args:
         device: "cpu" or "cuda".

@@ -14,6 +14,7 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported: the kernels run on the CPU, slowly
 
 torch.set_num_threads(2)
+torch.backends.cudnn.allow_tf32 = False  # convolutions on a GPU in all digits of float32, as on the CPU
 
 hypothesis.settings.register_profile("default", deadline=None, max_examples=40)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=40, derandomize=True)

@@ -112,6 +112,8 @@ def modules_imported_at_once(tree: ast.AST) -> set[str]:
 @pytest.mark.parametrize("path", sorted((ROOT / "cbam_lite").glob("*.py")), ids=lambda path: path.stem)
 def test_module_imports_nothing_else(path: Path) -> None:
     allowed = {"cbam_lite", "torch", "numpy", "matplotlib", *sys.stdlib_module_names}
+    if path.stem == "kernels":  # which `import cbam_lite` does not import; see test_fused
+        allowed.add("triton")
     assert modules_imported_at_once(ast.parse(path.read_text())) <= allowed
 
 
