@@ -103,7 +103,8 @@ def of_device(index: int | None) -> str | None:
 def trial(index: int | None) -> str | None:
     """Run the forward kernels once, and compare."""
     device = torch.device("cpu") if index is None else torch.device("cuda", index)
-    x, M_c = torch.arange(-6.0, 6.0, device=device).view(1, 2, 2, 3).sin(), torch.tensor([[0.5, 2.0]], device=device)
+    x = torch.arange(-6, 6, dtype=torch.float32, device=device).view(1, 2, 2, 3).sin()
+    M_c = torch.tensor([[0.5, 2.0]], dtype=torch.float32, device=device)
     scaled = x * M_c[:, :, None, None]
     try:
         found = channel_pools(x)[0], place_pools(x, M_c)[0], refine(x, M_c, None, None, True)

@@ -212,6 +212,10 @@ def backward(ctx: Any, d: Tensor, *_: Any) -> tuple[Any, ...]:
     The gates are computed once more to be differentiated. The kernels get those of the forward pass: they find the
     place of a maximum by comparing with F M_c, and a gate that differs in its last bit would not find it.
     """
+    if torch.is_grad_enabled():  # by create_graph=True
+        raise NotImplementedError(
+            "the fused path has no second derivatives: call the module itself, inside `with use_fused(False):`"
+        )
     F, out, M_c, channels, channel_ties, M_s, places, place_ties, *weights = ctx.saved_tensors
     channel, spatial, gate, init, eps = ctx.options
     needs_F, _, _, needs_weights = ctx.needs_input_grad[:4]
@@ -235,7 +239,8 @@ def backward(ctx: Any, d: Tensor, *_: Any) -> tuple[Any, ...]:
 
         d_places, d_conv = derivative(gate_of_places, places, conv, dM_s)
         place_top = places[:, 1].contiguous()
-        of_mean, of_top = d_places[:, 0] / F.shape[1], d_places[:, 1] / place_ties  # of each channel; of each that ties
+        of_mean = (d_places[:, 0] / F.shape[1]).contiguous()  # for each channel
+        of_top = (d_places[:, 1] / place_ties).contiguous()  # for each channel that ties
         dM_c = dM_c + place_pools_gradient(F, M_c, place_top, of_mean, of_top)
     d_channels, d_mlp = derivative(lambda z, w: channel_gate(z, w, channel, gate, init), channels, mlp, dM_c)
     d_weights = [(d_mlp | d_conv).get(name) for name in ctx.names.split()]
@@ -314,13 +319,3 @@ def map_gradient(
 @map_gradient.register_fake
 def _(d, F, *_):  # type: ignore[no-untyped-def]
     return torch.empty_like(F)
-
-
-def no_second_derivative(ctx: Any, *_: Any) -> None:
-    raise NotImplementedError(
-        "the fused path has no second derivatives: call the module itself, inside `with cbam_lite.use_fused(False):`"
-    )
-
-
-for operator in (gate_gradients, place_pools_gradient, map_gradient):
-    operator.register_autograd(no_second_derivative)

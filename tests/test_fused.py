@@ -464,9 +464,10 @@ def test_autocast_changes_nothing_but_the_dtype_around(device: torch.device) -> 
 
 def test_second_derivatives_are_refused_with_the_way_out() -> None:
     module, x = SqueezeExcitation(6, 2).to(DEVICE), sample(2, 6, 5, 4).requires_grad_()
-    (slope,) = torch.autograd.grad(fused.attend(module, x).square().sum(), x, create_graph=True)
-    with pytest.raises(NotImplementedError, match=r"with cbam_lite.use_fused\(False\)"):
-        slope.sum().backward()
+    loss = fused.attend(module, x).square().sum()
+    for wanted in (x, module.W_2.weight):
+        with pytest.raises(NotImplementedError, match=r"with use_fused\(False\)"):
+            torch.autograd.grad(loss, wanted, create_graph=True)
 
 
 # ---- when the modules take it ---------------------------------------------------------------------------------------
