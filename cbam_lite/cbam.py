@@ -303,6 +303,8 @@ class CBAM(nn.Module):
     The defaults are equations (1) to (3) with the biases and the batch norm of the released code, because the paper's
     parameter counts include them. `CBAM.paper`, `.official`, `.timm` and `.keras` give those conventions exactly.
 
+    On a GPU, `forward` runs as fused kernels where `cbam_lite.why_not` has nothing against it; the result is the same.
+
     Shape: (B, C, H, W) -> (B, C, H, W), in the dtype and memory format of the input.
 
     Raises:

@@ -264,7 +264,7 @@ def forget(name: str, stage: nn.Module) -> None:
 
 
 def rank_correlation(a: Tensor, b: Tensor, *, absolute: bool = False) -> Tensor:
-    """Spearman's correlation of two maps (N, h, w), image by image: (N,). A map of one value correlates with none: 0.
+    """Spearman's correlation of two maps (N, h, w), image by image: (N,), float64. A map of one value gets 0.
 
     Args:
         a, b: signed maps of one size.
@@ -277,6 +277,6 @@ def rank_correlation(a: Tensor, b: Tensor, *, absolute: bool = False) -> Tensor:
     except ImportError as error:
         raise ImportError("ranks with ties are SciPy's: pip install scipy") from error
     flat = [x.flatten(1).abs() if absolute else x.flatten(1) for x in (a, b)]
-    ranks = [torch.from_numpy(rankdata(x.cpu().numpy(), axis=1)) for x in flat]
+    ranks = [torch.from_numpy(rankdata(x.cpu().numpy(), axis=1)).double() for x in flat]  # newer SciPys keep float32
     centred = [nn.functional.normalize(r - r.mean(1, keepdim=True)) for r in ranks]  # normalize leaves 0 at 0
     return (centred[0] * centred[1]).sum(1)

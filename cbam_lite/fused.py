@@ -246,9 +246,12 @@ def attend(module: nn.Module, F: Tensor, shortcut: Tensor | None = None, relu: b
         pass work in float32 between reading and writing, so float16 and bfloat16 are rounded once, at the end.
 
     Raises:
+        TypeError: F is not a tensor, or not in the dtype of the module.
         ValueError: the kernels do not cover this module or map; the message says why.
         RuntimeError: F is on the CPU and Triton does not interpret.
     """
+    if not isinstance(F, Tensor):
+        raise TypeError(f"expected a torch.Tensor of shape (B, C, H, W), got {type(F).__name__}: use torch.as_tensor")
     if not F.is_cuda and HAS_TRITON:
         check_interpreted(F)
     reason = reason_against(module, F, shortcut)

@@ -665,6 +665,8 @@ def test_errors_are_those_of_the_plain_path(make) -> None:
     ]:
         with pytest.raises(kind, match=message):
             make(16).to(DEVICE)(x)
+        with pytest.raises((kind, ValueError)):
+            fused.attend(make(16).to(DEVICE), x)
     with pytest.raises(ValueError, match="one place"):
         CBAM(16).to(DEVICE)(sample(1, 16, 1, 1))
 
