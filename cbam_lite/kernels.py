@@ -17,10 +17,16 @@ from triton.runtime.jit import JITFunction
 
 
 @triton.jit
-def largest(x, axis: tl.constexpr):
-    """The maximum along an axis, or NaN where there is one, as `torch.amax` has it; `tl.max` alone drops the NaN."""
-    broken = tl.sum((x != x).to(tl.float32), axis) > 0
-    return tl.where(broken, float("nan"), tl.max(x, axis))
+def join(best, count, x, inside, axis: tl.constexpr):
+    """The maximum so far and how often it stands, after a tile x, of which the part `inside` belongs to the map.
+
+    NaN is the largest number, as `torch.amax` has it; `tl.max` alone drops it.
+    """
+    x = tl.where(inside, x, float("-inf"))
+    here = tl.where(tl.sum((x != x).to(tl.float32), axis) > 0, float("nan"), tl.max(x, axis))
+    often = tl.sum(((x == tl.expand_dims(here, axis)) & inside).to(tl.float32), axis)
+    new = tl.maximum(best, here, propagate_nan=tl.PropagateNan.ALL)
+    return new, tl.where(best == new, count, 0.0) + tl.where(here == new, often, 0.0)
 
 
 @triton.jit
@@ -29,6 +35,14 @@ def own_part(size, BLOCK: tl.constexpr):
     blocks = tl.cdiv(size, BLOCK)
     image = (tl.program_id(0) // blocks).to(tl.int64)  # 64 bits: a batch may hold more than 2^31 numbers
     return image, tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
+
+
+@triton.jit
+def own_tile(C, P, BLOCK_C: tl.constexpr, BLOCK_P: tl.constexpr):
+    """Which image, channels and places belong to a program that owns one tile."""
+    row, p = own_part(P, BLOCK_P)
+    blocks = tl.cdiv(C, BLOCK_C)
+    return row // blocks, (row % blocks).to(tl.int32) * BLOCK_C + tl.arange(0, BLOCK_C), p
 
 
 # ---- forward --------------------------------------------------------------------------------------------------------
@@ -49,13 +63,9 @@ def channel_pools(F, mean, top, ties, C, P, stride_c, stride_p, BLOCK_C: tl.cons
         p = start + tl.arange(0, BLOCK_P)
         inside = (c[:, None] < C) & (p[None, :] < P)
         place = c[:, None] * stride_c + p[None, :] * stride_p
-        x = tl.load(F + place, inside, float("-inf")).to(tl.float32)
-        total += tl.sum(tl.where(inside, x, 0.0), 1)
-        here = largest(x, 1)  # the tile's maximum, and how often it stands in the tile
-        often = tl.sum(((x == here[:, None]) & inside).to(tl.float32), 1)
-        new = tl.maximum(best, here, propagate_nan=tl.PropagateNan.ALL)
-        count = tl.where(best == new, count, 0.0) + tl.where(here == new, often, 0.0)
-        best = new
+        x = tl.load(F + place, inside, 0.0).to(tl.float32)
+        total += tl.sum(x, 1)
+        best, count = join(best, count, x, inside, 1)
     tl.store(mean + image * C + c, total / P, c < C)
     tl.store(top + image * C + c, best, c < C)
     tl.store(ties + image * C + c, count, c < C)
@@ -83,12 +93,7 @@ def place_pools(
         x = tl.load(F + place, inside, 0.0).to(tl.float32)
         F_prime = x * tl.load(M_c + image * C + c, c < C, 0.0)[:, None]
         total += tl.sum(F_prime, 0)
-        F_prime = tl.where(inside, F_prime, float("-inf"))
-        here = largest(F_prime, 0)
-        often = tl.sum(((F_prime == here[None, :]) & inside).to(tl.float32), 0)
-        new = tl.maximum(best, here, propagate_nan=tl.PropagateNan.ALL)
-        count = tl.where(best == new, count, 0.0) + tl.where(here == new, often, 0.0)
-        best = new
+        best, count = join(best, count, F_prime, inside, 0)
     tl.store(descriptors + image * 2 * P + p, total / C, p < P)
     tl.store(descriptors + image * 2 * P + P + p, best, p < P)
     tl.store(ties + image * P + p, count, p < P)
@@ -114,9 +119,7 @@ def refine(
     An argument that is None is known to be so when the kernel is compiled, and its `if` costs nothing.
     One program owns one tile.
     """
-    row, p = own_part(P, BLOCK_P)
-    blocks = tl.cdiv(C, BLOCK_C)
-    image, c = row // blocks, (row % blocks).to(tl.int32) * BLOCK_C + tl.arange(0, BLOCK_C)
+    image, c, p = own_tile(C, P, BLOCK_C, BLOCK_P)
     inside = (c[:, None] < C) & (p[None, :] < P)
     first, place = image * C * P, c[:, None] * stride_c + p[None, :] * stride_p
     y = tl.load(F + first + place, inside, 0.0).to(tl.float32)
@@ -199,9 +202,7 @@ def map_gradient(
 
     ``dF' = M_s d + place descriptors``, then ``dF = M_c dF' + channel descriptors``. One program owns one tile.
     """
-    row, p = own_part(P, BLOCK_P)
-    blocks = tl.cdiv(C, BLOCK_C)
-    image, c = row // blocks, (row % blocks).to(tl.int32) * BLOCK_C + tl.arange(0, BLOCK_C)
+    image, c, p = own_tile(C, P, BLOCK_C, BLOCK_P)
     inside = (c[:, None] < C) & (p[None, :] < P)
     first, place = image * C * P, c[:, None] * stride_c + p[None, :] * stride_p
     channel, spot = image * C + c, image * P + p

@@ -17,11 +17,20 @@ from cbam_lite.parts import gate_function, in_dtype, without_autocast
 # ---- launching a kernel ---------------------------------------------------------------------------------------------
 
 
+def memory_format(F: Tensor) -> torch.memory_format:
+    """Contiguous or, where it is not that, channels_last; the kernels read no other."""
+    for form in (torch.contiguous_format, torch.channels_last):
+        if F.is_contiguous(memory_format=form):
+            return form
+    raise ValueError(
+        f"the map is neither contiguous nor channels_last, its strides are {F.stride()}: use F.contiguous()"
+    )
+
+
 def axes(F: Tensor) -> tuple[int, int, int, int]:
     """C, P and their strides in memory: the map of one image as a matrix of channels by places."""
     B, C, H, W = F.shape
-    channels_last = F.is_contiguous(memory_format=torch.channels_last) and not F.is_contiguous()
-    return (C, H * W, 1, C) if channels_last else (C, H * W, H * W, 1)
+    return (C, H * W, 1, C) if memory_format(F) == torch.channels_last else (C, H * W, H * W, 1)
 
 
 def power_of_two(n: int) -> int:
@@ -182,7 +191,7 @@ def _(F, shortcut, relu, weights, names, channel, spatial, gate, init, eps):  # 
     w = names.split()
     of_channels = small(B, C), small(2, B, C), small(B, C)
     of_places = (
-        [small(B, H, W), small(B, 2, H, W), small(B, H, W)] if "kernel" in w else [F.new_empty(0) for _ in "123"]
+        [small(B, H, W), small(B, 2, H, W), small(B, H, W)] if "kernel" in w else [F.new_empty(0) for _ in range(3)]
     )
     statistics = small(2) if "gamma" in w and "mean" not in w else F.new_empty(0)
     return torch.empty_like(F), *of_channels, *of_places, statistics
@@ -256,10 +265,6 @@ attend_operator.register_autograd(backward, setup_context=keep)
 
 
 # ---- backward: what touches the map ---------------------------------------------------------------------------------
-
-
-def memory_format(F: Tensor) -> torch.memory_format:
-    return torch.contiguous_format if F.is_contiguous() else torch.channels_last
 
 
 @custom_op("cbam_lite::gate_gradients", mutates_args=())

@@ -222,6 +222,11 @@ def test_nan_goes_where_it_goes_on_the_plain_path(device: torch.device) -> None:
             assert torch.equal(fused.attend(module, x, relu=relu).isnan(), expected.isnan())
 
 
+def test_the_steps_refuse_a_map_that_they_would_misread() -> None:
+    with pytest.raises(ValueError, match=r"neither contiguous nor channels_last.*use F.contiguous\(\)"):
+        operators.channel_pools(sample(2, 6, 5, 4)[:, :, 1:, 1:])
+
+
 def test_infinite_numbers(device: torch.device) -> None:
     x = sample(1, 4, 3, 3, device=device)
     x[0, 0] = float("-inf")
