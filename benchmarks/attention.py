@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from cbam_lite import CBAM, EfficientChannelAttention, SqueezeExcitation, fused, use_fused
+from cbam_lite import CBAM, EfficientChannelAttention, SqueezeExcitation, fuse
 
 SHAPES = ((256, 56), (512, 28), (1024, 14), (2048, 7))  # channels and height of ResNet-50's stages
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -53,25 +53,12 @@ MODULES: dict[str, dict[str, Callable[[int], nn.Module]]] = {
 # ---- what is timed --------------------------------------------------------------------------------------------------
 
 
-class Fused(nn.Module):
-    """A module of ours on the fused path, while the switch is off for all others."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, F: Tensor) -> Tensor:
-        with use_fused(True):
-            return self.module(F)
-
-
 def implementations(kind: str, x: Tensor, compiled: bool) -> dict[str, nn.Module]:
     """Fresh modules by the name of their column; the timm preset, so that ours and timm's have the same weights."""
     channels = x.shape[1]
     modules = {name: make(channels).to(x) for name, make in MODULES[kind].items()}
-    with use_fused(True):
-        if fused.covers(modules["ours"], x):
-            modules["fused"] = Fused(MODULES[kind]["ours"](channels).to(x))
+    if kind != "ECA" and x.is_cuda:
+        modules["fused"] = fuse(MODULES[kind]["ours"](channels).to(x), report=None)
     if compiled:
         torch.compiler.reset()
         for name, other in (("compiled", "ours"), ("timm compiled", "timm")):
@@ -267,7 +254,6 @@ def main() -> None:
     options = arguments()
     torch.set_num_threads(options.threads)
     shapes = [SHAPES[0], SHAPES[-1]] if options.quick else SHAPES
-    use_fused(False)  # for all but the column of that name
     about, rows = hardware(options.device), []
     print(", ".join(f"{key} {value}" for key, value in about.items()))
     for kind, passes, memory_format, dtype in itertools.product(options.module, PASSES, options.format, options.dtype):

@@ -12,8 +12,6 @@ import torch
 from attention import MODULES, hardware, store
 from torch._inductor import metrics
 
-from cbam_lite import use_fused
-
 SHAPE = (8, 256, 56, 56)
 
 
@@ -38,7 +36,6 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--json", type=Path, help="also write every number to this file, beside what it holds")
     options = parser.parse_args()
-    use_fused(False)
     torch._logging.set_logs(inductor_metrics=True)  # the compiler counts only when somebody listens
     for handler in [h for name in ("torch", "torch._inductor") for h in logging.getLogger(name).handlers]:
         handler.setLevel(logging.ERROR)  # but we need not read it

@@ -24,7 +24,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 from torchcam.methods import GradCAM as TorchCam
 
-from cbam_lite.gradcam import cam, logit, normalise, positive, resize
+from cbam_lite.explaining.gradcam import cam, logit, normalise, positive, resize
 
 
 def explainers(model: nn.Module, images: Tensor, layer: str) -> dict[str, Callable[[], Tensor]]:

@@ -14,9 +14,9 @@ import torch
 from attention import hardware, medians, peak, store
 from torch import Tensor, nn
 
-from cbam_lite import CBAM, SqueezeExcitation, cost, resnet50, use_fused
+from cbam_lite import CBAM, SqueezeExcitation, cost, fuse, resnet50
 
-# Name, attention, whether the fused path is on.
+# Name, attention, whether it is fused.
 NETWORKS = (
     ("plain", None, False),
     ("SE", SqueezeExcitation, False),
@@ -50,15 +50,17 @@ def measure(mode: str, options: argparse.Namespace) -> list[dict]:
     images = torch.randn(options.batch, 3, options.size, options.size, device=options.device)
     images = images.to(memory_format=torch.channels_last)
     steps = {}
-    for name, attention, on in NETWORKS:
-        if on and options.device != "cuda":
+    for name, attention, fused in NETWORKS:
+        if fused and options.device != "cuda":
             continue
         torch.manual_seed(0)
         model = resnet50(attention).to(options.device, memory_format=torch.channels_last).train(mode == "training")
 
-        def step(model: nn.Module = model, on: bool = on) -> None:
-            with use_fused(on):
-                STEPS[mode](model, images, options)
+        if fused:
+            fuse(model, report=None)
+
+        def step(model: nn.Module = model) -> None:
+            STEPS[mode](model, images, options)
 
         steps[name] = step
     seconds = medians(steps, options.device, options.seconds)

@@ -1,51 +1,34 @@
 """Attention in convolutional networks, small enough to read in one sitting.
 
-The modules stand in the order of the book's chapters:
+The folders are the parts of the book, and each says in which order its files are read:
 
-1. `convolution`: what a convolution computes, channel by channel, and what it costs.
-2. `parts`: the pools, the gate and the checks that every attention module is made of.
-3. `channel`: squeeze-and-excitation (SE) and efficient channel attention (ECA).
-4. `cbam`: channel attention, spatial attention, and CBAM, which applies one after the other.
-5. `insertion`: put attention into an existing network without changing what it computes.
-6. `recording`: see the gates of a network while it runs.
-7. `resnet`, `mobilenet`, `split_attention`: networks with attention inside.
-8. `cost`: parameters, multiply-adds and moved numbers of any network; `papers`: the printed tables to compare with.
-9. `weights`: load and write the weights of other projects.
-10. `data`, `defects`: images with labels and masks, from folders or computed.
-11. `checkpoints`, `train`: keep a training's state, and train. `defect_nets`: small networks, some of them trained;
-    `results`: what the experiments gave.
-12. `gradcam`: see where a network looked; `localize`, `faithfulness`: is the map right?
-13. `fused`: SE and CBAM in fewer passes over the map, on a GPU; `operators`, `kernels`: how.
-14. `plot`, `samples`: the book's pictures and its photograph.
+1. `attention`: convolution, squeeze-and-excitation (SE), efficient channel attention (ECA), CBAM.
+2. `networks`: attention in networks of yours and of ours; what it costs; weights of other projects.
+3. `training`: images with labels and masks, and training on them.
+4. `explaining`: where did the network look, and is the map right?
+5. `speed`: SE and CBAM in fewer passes over the map, on a GPU.
+
+Beside them stand `checks` (of arguments), `plot` and `samples` (the book's pictures and its photograph) and `results`
+(what the experiments gave). `from cbam_lite import ...` has all that users need.
 """
 
-from cbam_lite.cbam import CBAM, ChannelAttention, SpatialAttention
-from cbam_lite.channel import (
-    EfficientChannelAttention,
-    SqueezeExcitation,
-    eca_kernel_size,
-)
-from cbam_lite.checkpoints import load_checkpoint, save_checkpoint
-from cbam_lite.convolution import multiply_adds, output_size, partial_maps
-from cbam_lite.cost import Cost, cost
-from cbam_lite.data import (
-    LabelledImages,
-    image_folder,
-    masked_folder,
-    pcb_folder,
-    split,
-    torchvision_data,
-)
-from cbam_lite.defect_nets import defect_net, trained_defect_net
-from cbam_lite.defects import make_defects
-from cbam_lite.fused import attend, use_fused, why_not
-from cbam_lite.gradcam import cam
-from cbam_lite.insertion import insert_attention
-from cbam_lite.mobilenet import MobileNet
-from cbam_lite.papers import network_of, printed_tables
-from cbam_lite.plot import overlay
-from cbam_lite.recording import AttentionMaps, record_attention
-from cbam_lite.resnet import (
+from cbam_lite import plot as plot
+from cbam_lite.attention.cbam import CBAM
+from cbam_lite.attention.channel_attention import ChannelAttention
+from cbam_lite.attention.convolution import multiply_adds, output_size, partial_maps
+from cbam_lite.attention.eca import EfficientChannelAttention, eca_kernel_size
+from cbam_lite.attention.spatial_attention import SpatialAttention
+from cbam_lite.attention.squeeze_excitation import SqueezeExcitation
+from cbam_lite.explaining import faithfulness as faithfulness
+from cbam_lite.explaining import gradcam as gradcam
+from cbam_lite.explaining import localize as localize
+from cbam_lite.explaining.gradcam import cam
+from cbam_lite.networks.cost import Cost, cost
+from cbam_lite.networks.insertion import insert_attention
+from cbam_lite.networks.mobilenet import MobileNet
+from cbam_lite.networks.papers import network_of, printed_tables
+from cbam_lite.networks.recording import AttentionMaps, record_attention
+from cbam_lite.networks.resnet import (
     ResNet,
     resnet18,
     resnet34,
@@ -56,12 +39,21 @@ from cbam_lite.resnet import (
     resnext101,
     wide_resnet18,
 )
+from cbam_lite.networks.split_attention import SplitAttention, resnest50
+from cbam_lite.networks.weights import export_weights, load_weights
+from cbam_lite.plot import overlay
 from cbam_lite.results import final_accuracy, mean_interval, provenance, read_results, read_scores, read_speed
 from cbam_lite.samples import cat_photo
-from cbam_lite.split_attention import SplitAttention, resnest50
-from cbam_lite.train import History, evaluate, fit, flips, predict, shifts_and_mirrors
+from cbam_lite.speed.fused import attend, fuse, unfuse, use_fused, why_not
+from cbam_lite.training.batches import evaluate, flips, predict, shifts_and_mirrors
+from cbam_lite.training.checkpoints import load_checkpoint, save_checkpoint
+from cbam_lite.training.defect_nets import defect_net, trained_defect_net
+from cbam_lite.training.defects import make_defects
+from cbam_lite.training.folders import image_folder, masked_folder, pcb_folder, torchvision_data
+from cbam_lite.training.images import LabelledImages, split
+from cbam_lite.training.store import History
+from cbam_lite.training.train import fit
 from cbam_lite.version import __version__
-from cbam_lite.weights import export_weights, load_weights
 
 __all__ = [
     "CBAM",
@@ -88,6 +80,7 @@ __all__ = [
     "final_accuracy",
     "fit",
     "flips",
+    "fuse",
     "image_folder",
     "insert_attention",
     "load_checkpoint",
@@ -121,6 +114,7 @@ __all__ = [
     "split",
     "torchvision_data",
     "trained_defect_net",
+    "unfuse",
     "use_fused",
     "why_not",
     "wide_resnet18",

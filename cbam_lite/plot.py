@@ -21,7 +21,7 @@ from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cbam_lite.gradcam import positive, resize
+from cbam_lite.explaining.gradcam import positive, resize
 
 INPUT = "#0072B2"  # feature map F
 CHANNEL = "#B45F06"  # channel gate M_c

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cbam_lite.parts import choose
+from cbam_lite.checks import choose
 
 FOLDER = Path(__file__).with_name("results")
 EXPERIMENTS = ("defects", "defects_finetune", "cifar10", "cifar10_finetune")

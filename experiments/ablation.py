@@ -28,11 +28,12 @@ from torch import nn
 
 import cbam_lite
 from cbam_lite import CBAM, ChannelAttention, EfficientChannelAttention, SqueezeExcitation, insert_attention
-from cbam_lite.checkpoints import write_whole
-from cbam_lite.defect_nets import defect_net, small_cbam, small_se
-from cbam_lite.defects import make_defects
-from cbam_lite.resnet import AttentionMaker, BasicBlock, ResNet
-from cbam_lite.train import evaluate, fit, flips, shifts_and_mirrors
+from cbam_lite.networks.resnet import AttentionMaker, BasicBlock, ResNet
+from cbam_lite.training.batches import evaluate, flips, shifts_and_mirrors
+from cbam_lite.training.checkpoints import write_whole
+from cbam_lite.training.defect_nets import defect_net, small_cbam, small_se
+from cbam_lite.training.defects import make_defects
+from cbam_lite.training.train import fit
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = ("variant", "seed", "epoch", "train_loss", "test_loss", "test_accuracy")

@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from cbam_lite.checkpoints import write_whole
-from cbam_lite.data import LabelledImages
-from cbam_lite.weights import read_weights
+from cbam_lite.networks.weights import read_weights
+from cbam_lite.training.checkpoints import write_whole
+from cbam_lite.training.images import LabelledImages
 
 ARCHIVE = "cifar10-jpeg.tar"
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -22,13 +22,15 @@ from ship import train
 from torch import Tensor, nn
 
 import cbam_lite
-from cbam_lite import cam, defect_net, localize, record_attention, trained_defect_net
-from cbam_lite.checkpoints import load_checkpoint, save_checkpoint, write_whole
-from cbam_lite.data import LabelledImages
-from cbam_lite.defect_nets import ATTENTION
-from cbam_lite.defects import make_defects
-from cbam_lite.gradcam import METHODS, logit, positive, resize
-from cbam_lite.train import predict
+from cbam_lite import cam, defect_net, record_attention, trained_defect_net
+from cbam_lite.explaining import localize
+from cbam_lite.explaining.gradcam import logit, positive, resize
+from cbam_lite.explaining.methods import METHODS
+from cbam_lite.training.batches import predict
+from cbam_lite.training.checkpoints import load_checkpoint, save_checkpoint, write_whole
+from cbam_lite.training.defect_nets import ATTENTION
+from cbam_lite.training.defects import make_defects
+from cbam_lite.training.images import LabelledImages
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = ("network", "seed", "defect", "layer", "method", "metric", "score", "low", "high", "images", "undefined")

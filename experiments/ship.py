@@ -14,11 +14,12 @@ from pathlib import Path
 import torch
 
 import cbam_lite
-from cbam_lite.checkpoints import save_checkpoint
-from cbam_lite.defect_nets import ATTENTION, SHIPPED, defect_net
-from cbam_lite.defects import make_defects
-from cbam_lite.resnet import ResNet
-from cbam_lite.train import evaluate, fit, flips
+from cbam_lite.networks.resnet import ResNet
+from cbam_lite.training.batches import evaluate, flips
+from cbam_lite.training.checkpoints import save_checkpoint
+from cbam_lite.training.defect_nets import ATTENTION, SHIPPED, defect_net
+from cbam_lite.training.defects import make_defects
+from cbam_lite.training.train import fit
 
 TRAIN = {"n": 12288, "seed": 100}
 TEST = {"n": 2048, "seed": 101}

@@ -17,10 +17,14 @@ import torch
 from localisation import COLUMNS, ROOT, chance_and_ceiling, score, write
 from torch import Tensor, nn
 
-from cbam_lite import cam, localize, record_attention, trained_defect_net
-from cbam_lite.data import LabelledImages, masked_folder, split
-from cbam_lite.gradcam import METHODS, logit
-from cbam_lite.train import fit, flips, predict
+from cbam_lite import cam, record_attention, trained_defect_net
+from cbam_lite.explaining import localize
+from cbam_lite.explaining.gradcam import logit
+from cbam_lite.explaining.methods import METHODS
+from cbam_lite.training.batches import flips, predict
+from cbam_lite.training.folders import masked_folder
+from cbam_lite.training.images import LabelledImages, split
+from cbam_lite.training.train import fit
 
 SIZE = 128
 LAYERS = ("layer2", "layer3", "layer4")

@@ -1,0 +1,139 @@
+"""Which channels, and where? The convolutional block attention module (CBAM).
+
+Woo, Park, Lee, Kweon, "CBAM: Convolutional Block Attention Module", ECCV 2018::
+
+    F'  = M_c(F)  * F         Eq. (1)        M_c(F) = sigmoid(MLP(AvgPool(F)) + MLP(MaxPool(F)))          Eq. (2)
+    F'' = M_s(F') * F'        Eq. (1)        M_s(F) = sigmoid(conv7x7([AvgPool(F); MaxPool(F)]))          Eq. (3)
+"""
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from cbam_lite.attention.channel_attention import ChannelAttention
+from cbam_lite.attention.parts import (
+    he_normal,
+    scale,
+)
+from cbam_lite.attention.spatial_attention import NoSpatialAttention, SpatialAttention, official_norm
+from cbam_lite.checks import choose
+
+ORDERS = ("channel-first", "spatial-first", "parallel")  # the arrangements of the paper's Table 3
+
+
+class CBAM(nn.Module):
+    """Refine a map twice: by which channels matter, then by where.
+
+    .. math::
+
+        F' = M_c(F) \\otimes F, \\qquad F'' = M_s(F') \\otimes F'
+
+    Args:
+        channels: C, the channels of the map.
+        reduction: r of the channel gate's MLP.
+        hidden: its hidden units as a number (int) or a share of C (float); overrides `reduction`.
+        mlp_bias: whether the MLP has biases.
+        pool: the channel gate's descriptors, see `ChannelAttention`.
+        spatial_pool: the spatial gate's descriptors, see `SpatialAttention`; "none" leaves that gate out.
+        kernel_size: k of the spatial gate, 3 or 7 in the paper.
+        conv_bias: whether the spatial convolution has a bias.
+        bn: whether a batch norm follows it.
+        order: "channel-first" (the paper's best), "spatial-first" or "parallel".
+        gate: gate function of both: "sigmoid", "hardsigmoid", "tanh" or "relu".
+        init: "default" keeps PyTorch's initial values: both gates start near 0.5, so a fresh CBAM gives about a quarter
+            of its input. "identity" starts as the exact identity, for inserting into a trained network.
+        device, dtype: of the weights, as in torch's own layers.
+
+    The defaults are equations (1) to (3) with the biases and the batch norm of the released code, because the paper's
+    parameter counts include them. `CBAM.paper`, `.official`, `.timm` and `.keras` give those conventions exactly.
+
+    Shape: (B, C, H, W) -> (B, C, H, W), in the dtype and memory format of the input.
+
+    Raises:
+        ValueError: no hidden units are left, or an option or the shape of a map does not fit.
+        TypeError: the dtype of a map is not that of the module (autocast is fine).
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        reduction: int = 16,
+        *,
+        hidden: int | float | None = None,
+        mlp_bias: bool = True,
+        pool: str = "avg+max",
+        spatial_pool: str = "avg+max",
+        kernel_size: int = 7,
+        conv_bias: bool = False,
+        bn: bool = True,
+        order: str = "channel-first",
+        gate: str = "sigmoid",
+        init: str = "default",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.order = choose("order", order, ORDERS)
+        self.channel_attention = ChannelAttention(
+            channels,
+            reduction,
+            hidden=hidden,
+            bias=mlp_bias,
+            pool=pool,
+            gate=gate,
+            init=init,
+        )
+        self.spatial_attention = (
+            NoSpatialAttention()
+            if spatial_pool == "none"
+            else SpatialAttention(
+                channels,
+                kernel_size,
+                pool=spatial_pool,
+                bias=conv_bias,
+                bn=bn,
+                gate=gate,
+                init=init,
+            )
+        )
+        self.to(device, dtype)
+
+    def forward(self, F: Tensor) -> Tensor:
+        if self.order == "parallel":  # the paper names it without an equation; here both gates look at F
+            return scale(F, self.channel_attention.attention(F) * self.spatial_attention.attention(F))
+        gates: tuple[nn.Module, nn.Module] = self.channel_attention, self.spatial_attention
+        first, second = gates if self.order == "channel-first" else reversed(gates)
+        F_prime = first(F)  # F'  = M_c(F)  * F      Eq. (1)
+        return second(F_prime)  # F'' = M_s(F') * F'
+
+    def extra_repr(self) -> str:
+        return f"order={self.order!r}"
+
+    @classmethod
+    def paper(cls, channels: int, reduction: int = 16, **options: Any) -> Self:
+        """As printed: MLP without biases, [avg; max] into one 7x7 convolution, no batch norm."""
+        return cls(channels, reduction, **({"mlp_bias": False, "bn": False} | options))
+
+    @classmethod
+    def official(cls, channels: int, reduction: int = 16, **options: Any) -> Self:
+        """As the authors' released code: MLP with biases, [max; avg], batch norm (momentum 0.01, weight 0 at first)."""
+        cbam = cls(channels, reduction, **({"spatial_pool": "max+avg"} | options))
+        official_norm(getattr(cbam.spatial_attention, "norm", nn.Identity()))
+        return cbam
+
+    @classmethod
+    def timm(cls, channels: int, reduction: int = 16, **options: Any) -> Self:
+        """As timm's ``CbamModule``: hidden units C / r rounded half up, at least 1, no MLP bias, [avg; max], norm."""
+        return cls(
+            channels,
+            **({"hidden": max(1, int(channels / reduction + 0.5)), "mlp_bias": False} | options),
+        )
+
+    @classmethod
+    def keras(cls, channels: int, reduction: int = 8, **options: Any) -> Self:
+        """As the Keras listing among the founding articles: r = 8, biases 0, [avg; max], no norm, He-normal values."""
+        cbam = cls(channels, reduction, **({"bn": False} | options))
+        if cbam.channel_attention.gate.init == "default":
+            he_normal(*(layer for layer in cbam.modules() if isinstance(layer, nn.Linear | nn.Conv2d)))
+        return cbam

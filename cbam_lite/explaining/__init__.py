@@ -1,0 +1,5 @@
+"""Where a network looked, as in the book's fourth part.
+
+1. `methods`: from activation and gradient to a map. `gradcam`: get both from any network.
+2. `localize`: is the map where the defect is? `faithfulness`: is it what the network used?
+"""

@@ -1,0 +1,84 @@
+"""The five methods: how a layer's activation A and its gradient G become one map. `gradcam` gets A and G."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Method = Callable[[Tensor, Tensor], Tensor]  # activation A and gradient G, both (B, C, h, w) -> raw map (B, h, w)
+
+
+def grad_cam(A: Tensor, G: Tensor) -> Tensor:
+    """Grad-CAM: each channel weighs as much as its mean gradient. (B, C, h, w) twice -> (B, h, w)
+
+    ::
+
+        L = sum_k w_k A_k        w_k = mean_ij G_k
+    """
+    return (G.mean((2, 3), keepdim=True) * A).sum(1)
+
+
+def grad_cam_plus_plus(A: Tensor, G: Tensor, eps: float = 0.0) -> Tensor:
+    """Grad-CAM++ in its closed form, which needs no small number against division by zero.
+
+    ::
+
+        w_k = sum_ij max(G_k, 0) / (2 + S_k max(G_k, 0))        S_k = sum_ij A_k
+
+    It is the paper's sum of alpha times the positive gradient, with its square cancelled. For activations that are not
+    negative, as behind a ReLU, the denominator is at least 2. Chattopadhay et al., WACV 2018.
+
+    Args:
+        A, G: activation and gradient, (B, C, h, w).
+        eps: added to the denominator before anything is cancelled, as the grad-cam package does with 1e-6. That is not
+            small beside squared gradients, and changes the map.
+    """
+    S, g = A.sum((2, 3), keepdim=True), G.clamp_min(0)
+    alpha_g = g**3 / (2 * g**2 + S * g**3 + eps) if eps else g / (2 + S * g)
+    return (alpha_g.sum((2, 3), keepdim=True) * A).sum(1)
+
+
+def xgrad_cam(A: Tensor, G: Tensor, eps: float = 0.0) -> Tensor:
+    """XGrad-CAM: the gradients of a channel, averaged with its activations as weights. Fu et al., BMVC 2020.
+
+    ::
+
+        w_k = sum_ij(G_k A_k) / sum_ij A_k
+
+    Args:
+        A, G: activation and gradient, (B, C, h, w).
+        eps: added to the denominator; the grad-cam package takes 1e-7. Without it, a channel whose activations add up
+            to 0 has weight 0.
+    """
+    S = A.sum((2, 3), keepdim=True) + eps
+    w = torch.where(S == 0, 0, (G * A).sum((2, 3), keepdim=True) / torch.where(S == 0, 1, S))
+    return (w * A).sum(1)
+
+
+def hires_cam(A: Tensor, G: Tensor) -> Tensor:
+    """HiResCAM: gradient times activation, place by place, without an average. Draelos and Carin, 2020.
+
+    ::
+
+        L = sum_k G_k A_k
+    """
+    return (G * A).sum(1)
+
+
+def layer_cam(A: Tensor, G: Tensor) -> Tensor:
+    """LayerCAM: as HiResCAM, with positive gradients only. Jiang et al., TIP 2021.
+
+    ::
+
+        L = sum_k max(G_k, 0) A_k
+    """
+    return (G.clamp_min(0) * A).sum(1)
+
+
+METHODS: dict[str, Method] = {
+    "Grad-CAM": grad_cam,
+    "Grad-CAM++": grad_cam_plus_plus,
+    "XGrad-CAM": xgrad_cam,
+    "HiResCAM": hires_cam,
+    "LayerCAM": layer_cam,
+}

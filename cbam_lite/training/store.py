@@ -1,0 +1,109 @@
+"""What a training remembers: the history of its epochs, the last state and the best weights."""
+
+import copy
+import dataclasses
+import math
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from cbam_lite.training.checkpoints import load_checkpoint, save_checkpoint
+
+COLUMNS = ("epoch", "lr", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "seconds")
+
+
+@dataclasses.dataclass
+class History:
+    """What happened in each epoch, column by column: ``plt.plot(history["epoch"], history["valid_accuracy"])``.
+
+    Columns are "epoch" (from 1), "lr" (at the end of the epoch), "train_loss", "train_accuracy", "valid_loss",
+    "valid_accuracy" (NaN without validation images; accuracies from 0 to 1) and "seconds" (of the epoch).
+    `interrupted` tells that Ctrl-C ended the training.
+    """
+
+    columns: dict[str, list[float]] = dataclasses.field(default_factory=lambda: {name: [] for name in COLUMNS})
+    interrupted: bool = False
+
+    def __getitem__(self, name: str) -> list[float]:
+        return self.columns[name]
+
+    def __len__(self) -> int:
+        return len(self.columns["epoch"])
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return "History of no epoch"
+        last = ", ".join(f"{name} {self[name][-1]:.3f}" for name in COLUMNS[2:-1])
+        end = ", interrupted" if self.interrupted else ""
+        return f"History of {len(self)} epochs in {sum(self['seconds']):.0f} s{end}; the last: {last}"
+
+    def append(self, *values: float) -> None:
+        """One more epoch; values in the order of the columns."""
+        for name, value in zip(COLUMNS, values, strict=True):
+            self.columns[name].append(value)
+
+
+class Store:
+    """The state of a training in memory and, if a folder is given, on disk: after the last epoch, and the best one."""
+
+    def __init__(
+        self,
+        folder: str | Path | None,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler,
+        settings: dict[str, float],
+    ) -> None:
+        self.folder = None if folder is None else Path(folder)
+        self.model, self.optimizer, self.scaler, self.settings = model, optimizer, scaler, settings
+        self.best = copy.deepcopy(model.state_dict())
+        self.best_epoch, self.best_score = 0, -math.inf
+
+    def keep(self, history: History) -> None:
+        """After an epoch: remember its weights if they are the best so far, and write what changed."""
+        score = history["valid_accuracy"][-1]
+        score = -history["train_loss"][-1] if math.isnan(score) else score
+        facts = {"settings": self.settings, "history": history.columns}
+        if score > self.best_score:
+            self.best = copy.deepcopy(self.model.state_dict())
+            self.best_epoch, self.best_score = len(history), score
+            if self.folder is not None:
+                save_checkpoint(self.folder, "best", self.best, facts | {"epoch": len(history), "score": score})
+        if self.folder is not None:
+            tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+            for number, moments in self.optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{number}.{name}": value for name, value in moments.items()}
+            save_checkpoint(self.folder, "last", tensors, facts | {"scaler": self.scaler.state_dict()})
+
+    def resume(self) -> History:
+        """The history to go on from; model and optimiser hold the state of its last epoch."""
+        if self.folder is None or not (self.folder / "last.json").is_file():
+            return History()
+        tensors, facts = load_checkpoint(self.folder, "last")
+        if facts["settings"] != self.settings:
+            other = {name: value for name, value in facts["settings"].items() if self.settings.get(name) != value}
+            raise ValueError(
+                f"{self.folder} holds a training with other settings, {other}: use these, or another folder"
+            )
+        state = self.optimizer.state_dict()
+        for name, tensor in tensors.items():
+            kind, rest = name.split(".", 1)
+            if kind == "optimizer":
+                number, moment = rest.split(".")
+                state["state"].setdefault(int(number), {})[moment] = tensor
+        self.model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
+        self.optimizer.load_state_dict(state)
+        self.scaler.load_state_dict(facts["scaler"])
+        self.best, best_facts = load_checkpoint(self.folder, "best")
+        self.best_epoch, self.best_score = best_facts["epoch"], best_facts["score"]
+        return History(facts["history"])
+
+    def restore(self) -> str:
+        """Put the best weights back into the model, in eval mode, and say which they are."""
+        self.model.load_state_dict(self.best)
+        self.model.eval()
+        if not self.best_epoch:
+            return "its initial weights."
+        where = "" if self.folder is None else f" {self.folder} holds them, too, and the same call goes on from there."
+        return f"the best so far, those of epoch {self.best_epoch}.{where}"

@@ -1,0 +1,163 @@
+"""Serve a folder of HTML and note down what a browser sees there: what every test of the site is about."""
+
+import functools
+import gzip
+import http.server
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, ConsoleMessage, Page, Response, Route
+
+ROOT = Path(__file__).resolve().parents[3]
+BOOK = Path(os.environ.get("BOOK_HTML", ROOT / "_build" / "html")).resolve()
+HEIGHTS = {1280: 900, 390: 844}  # a laptop, a phone
+SETTLE = 1000  # milliseconds: just after loading in dark mode, a few small letters still compute as black
+TEXT = {".html", ".css", ".js", ".svg", ".json"}  # GitHub Pages compresses these, and no pictures or fonts
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Sends text compressed with gzip, as GitHub Pages does."""
+
+    def do_GET(self) -> None:
+        path = Path(self.translate_path(self.path))
+        if path.suffix not in TEXT or not path.is_file():
+            super().do_GET()
+            return
+        body = gzip.compress(path.read_bytes())
+        self.send_response(200)
+        self.send_header("Content-Type", self.guess_type(path))
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep the test's output free of the server's log."""
+
+
+@contextmanager
+def serve(folder: Path) -> Iterator[str]:
+    """Serve the folder on a free port of this machine; gives the address, with a slash at its end."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@dataclass
+class View:
+    """What one load of one page at one width and in one theme showed."""
+
+    sizes: dict[str, int] = field(default_factory=dict)  # bytes over the wire, for each address
+    failed: list[str] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)  # requests to any other host
+    errors: list[str] = field(default_factory=list)  # of the console
+    overflow: int = 0  # pixels by which the page is wider than the window
+    text: str = ""
+    tracebacks: int = 0
+    images: list[dict[str, str]] = field(default_factory=list)
+    equations: dict[str, int] = field(default_factory=dict)
+    equation_links: list[dict[str, str]] = field(default_factory=list)
+    cells: int = 0
+    copy_buttons: int = 0
+    violations: list[str] = field(default_factory=list)  # axe-core: serious and critical
+
+
+def look(browser: Browser, address: str, page_name: str, width: int, theme: str) -> View:
+    """Load the page with an empty cache and note everything."""
+    view = View()
+    viewport = {"width": width, "height": HEIGHTS[width]}
+    context = browser.new_context(viewport=viewport, color_scheme=theme, reduced_motion="reduce")
+    page = context.new_page()
+    listen(page, address, view)
+    page.goto(address + page_name)
+    page.wait_for_load_state("networkidle")
+    open_what_is_folded(page)
+    note_page(page, view)
+    page.wait_for_timeout(SETTLE)
+    # Preloading asks for style sheets at wrong addresses.
+    report = Axe().run(page, options={"preload": False, "resultTypes": ["violations"]})
+    view.violations = [describe(each) for each in report.response["violations"] if is_serious(each)]
+    context.close()
+    return view
+
+
+def listen(page: Page, address: str, view: View) -> None:
+    """Note requests and console messages. Requests to other hosts are noted and stopped."""
+
+    def request(route: Route) -> None:
+        if route.request.url.startswith((address, "data:", "blob:")):
+            return route.continue_()
+        view.elsewhere.append(route.request.url)
+        return route.abort()
+
+    def response(answer: Response) -> None:
+        view.sizes[answer.url] = int(answer.headers.get("content-length", 0))
+        if answer.status >= 400:
+            view.failed.append(f"{answer.status} {answer.url}")
+
+    def console(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            view.errors.append(message.text)
+
+    page.route("**/*", request)
+    page.on("response", response)
+    page.on("requestfailed", lambda failure: view.failed.append(failure.url))
+    page.on("console", console)
+    page.on("pageerror", lambda error: view.errors.append(str(error)))
+
+
+def open_what_is_folded(page: Page) -> None:
+    """Open solutions and hints, so that they are measured, too; their toggle events come a moment later."""
+    page.evaluate(
+        """async () => {
+          document.querySelectorAll("article details").forEach((fold) => { fold.open = true; });
+          await new Promise((done) => setTimeout(done, 100));
+        }"""
+    )
+
+
+def note_page(page: Page, view: View) -> None:
+    """Note what stands on the page."""
+    seen: dict[str, Any] = page.evaluate(
+        """() => {
+          const count = (selector) => document.querySelectorAll(selector).length;
+          const all = (selector, note) => [...document.querySelectorAll(selector)].map(note);
+          const number = (element) => element?.textContent.match(/[(]([0-9.]+)[)]/)?.[1] ?? "none";
+          const target = (link) => document.getElementById(link.getAttribute("href").slice(1));
+          return {
+            overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+            text: (document.querySelector("article") ?? document.body).innerText,
+            tracebacks: all(".cell_output", (o) => o.innerText).filter((text) => text.includes("Traceback")).length,
+            images: all("img", (i) => ({src: i.src, alt: i.alt, hidden: i.hasAttribute("alt") && !!i.closest("a.logo"),
+                                        figure: i.closest(".cell_output") ? "yes" : ""})),
+            equations: {rendered: count(".katex"), sources: count("span.math, div.math"), wrong: count(".katex-error")},
+            equation_links: all('a[href^="#equation-"]:not(.headerlink)', (link) =>
+              ({link: number(link), equation: number(target(link)?.querySelector(".eqno"))})),
+            cells: count(".cell_input .highlight"),
+            copy_buttons: count(".cell_input button.copybtn"),
+          };
+        }"""
+    )
+    for name, value in seen.items():
+        setattr(view, name, value)
+
+
+def is_serious(violation: dict[str, Any]) -> bool:
+    """Whether axe-core calls it serious or critical."""
+    return violation["impact"] in ("serious", "critical")
+
+
+def describe(violation: dict[str, Any]) -> str:
+    """The rule and the first places where it is broken."""
+    places = [node["html"][:120] for node in violation["nodes"][:3]]
+    return f"{violation['id']}: {violation['help']} in {len(violation['nodes'])} places, such as {places}"
