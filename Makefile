@@ -3,14 +3,17 @@ PY := .venv/bin/python
 SOURCES := cbam_lite tests tools benchmarks experiments book/_ext
 COLAB_VENV ?= _build/colab
 
-.PHONY: help environment book serve test lint unit hygiene nbval strict site alone colab notebooks bench experiment localisation checkpoints speed lock address clean
+.PHONY: help environment book serve test quick lint unit nbval site colab notebooks bench experiment localisation \
+  checkpoints speed mutants lock address clean
 
 help:
 	@echo "make book             build the HTML book and print where to open it"
 	@echo "make serve            build it, serve it on this machine and open it"
-	@echo "make test             everything CI runs: lint unit hygiene nbval strict site alone (each is a target, too)"
+	@echo "make quick            style, types and the tests of what changed, in a minute"
+	@echo "make test             everything CI runs: lint unit nbval site (each is a target, too)"
+	@echo "make notebooks        run the notebooks whose pictures are out of date, and store their outputs"
 	@echo "make colab            every notebook alone on Python 3.12 with what the Colab image has"
-	@echo "make notebooks        run the notebooks and store their outputs"
+	@echo "make mutants          plant small bugs in the package and count those that no test notices"
 	@echo "make bench            time our modules against their peers"
 	@echo "make speed            time modules and whole networks, and store it for the chapter on speed"
 	@echo "make experiment       make the runs behind the chapter on ablations that are not there yet"
@@ -33,30 +36,26 @@ serve: book
 test: environment
 	@$(PY) tools/check.py
 
+quick: environment
+	@$(PY) tools/quick.py
+
 lint: environment
 	$(PY) -m ruff check $(SOURCES)
 	$(PY) -m ruff format --check $(SOURCES)
 	$(PY) -m mypy cbam_lite tools
 	$(PY) tools/spelling.py
 
+# The package, the tools, and the rules for notebooks that running them does not check.
 unit: environment
-	$(PY) -m pytest tests --ignore tests/site --ignore tests/test_notebooks.py --ignore tests/test_alone.py \
+	$(PY) -m pytest tests --ignore tests/book/site -n auto --dist worksteal \
 	  --cov=cbam_lite --cov-report=term-missing:skip-covered
 
-hygiene: environment
-	$(PY) -m pytest tests/test_notebooks.py
-
+# Each notebook once, in an empty folder, with the built wheel only; what it gives must be what it stores.
 nbval: environment
-	$(PY) -m pytest --nbval --nbval-current-env --nbval-cell-timeout=120 -p no:python book/*.ipynb
-
-strict: environment
-	$(PY) tools/build_book.py --fresh
+	$(PY) tools/alone.py --nbval
 
 site: book
-	BROWSER_PATH="$$($(PY) tools/browser.py)" && export BROWSER_PATH && $(PY) -m pytest tests/site
-
-alone: environment
-	$(PY) -m pytest tests/test_alone.py
+	BROWSER_PATH="$$($(PY) tools/browser.py)" && export BROWSER_PATH && $(PY) -m pytest tests/book/site -n auto --dist loadgroup
 
 colab:
 	@python="$$(sh tools/find_python.sh 3.12)" && "$$python" tools/environment.py "$(COLAB_VENV)" tools/colab.txt
@@ -88,9 +87,8 @@ checkpoints: environment
 
 # The lines of explanation at the top of requirements.txt stay as they are.
 lock: environment
-	$(PY) -m venv _build/uv && _build/uv/bin/python -m pip install --quiet uv
-	sed '/^[^#]/,$$d' requirements.txt > _build/lock.txt
-	_build/uv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --no-header \
+	mkdir -p _build && sed '/^[^#]/,$$d' requirements.txt > _build/lock.txt
+	.venv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --no-header \
 	  --no-annotate --upgrade --quiet >> _build/lock.txt
 	mv _build/lock.txt requirements.txt
 

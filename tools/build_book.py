@@ -1,11 +1,10 @@
-"""Build the HTML book with warnings as errors, and never show an output that this tree's code did not produce.
+"""Build the HTML book from the stored notebooks, with warnings as errors.
 
     python tools/build_book.py           what has not changed is taken from the last build
     python tools/build_book.py --fresh   from nothing
 
-Jupyter Book runs a notebook again only when its code cells change. Outputs also depend on the package, the installed
-versions and the settings, so we keep a fingerprint of those beside the build and start from nothing when it differs.
-Prose is not part of it: a change of words rebuilds in seconds.
+No notebook is run: `make notebooks` stores what the cells give, `make test` proves it. Sphinx itself sees which pages
+changed; what it does not see (our extension, the installed versions) makes us start from nothing.
 """
 
 import hashlib
@@ -14,13 +13,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from sources import stale
+
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ("cbam_lite", "book/_ext", "requirements.txt", "_config.yml", "_toc.yml")
-MADE = ("html", "jupyter_execute", ".doctrees", ".jupyter_cache")  # _build also holds environments, which stay
+PARTS = ("book/_ext", "requirements.txt", "_config.yml", "_toc.yml")
+MADE = ("html", "jupyter_execute", ".doctrees")  # _build also holds environments, which stay
 
 
 def fingerprint(root: Path) -> str:
-    """A hash of all that outputs depend on besides the cells themselves."""
+    """A hash of what all pages depend on besides their own files."""
     digest = hashlib.sha256(sys.version.encode())
     for part in PARTS:
         files = [root / part] if (root / part).is_file() else sorted((root / part).rglob("*"))
@@ -51,4 +52,7 @@ if __name__ == "__main__":
     status = build(ROOT, fresh="--fresh" in sys.argv[1:])
     if status:
         sys.exit(f"The book did not build (status {status}): the first warning above says where.")
+    for notebook in sorted((ROOT / "book").glob("*.ipynb")):
+        if changed := stale(notebook):
+            print(f"{notebook.name} may show old pictures ({', '.join(changed[:3])} changed): run `make notebooks`.")
     print(f"\nThe book is built. Open {ROOT / '_build/html/index.html'} in a browser, or run `make serve`.")

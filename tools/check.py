@@ -6,8 +6,8 @@ import time
 
 from browser import installed
 
-# The cheap stages stand first. `strict` builds the book from nothing, `site` then looks at what it built.
-STAGES = ("lint", "unit", "hygiene", "nbval", "strict", "site", "alone")
+# The cheap stages stand first. `site` builds the book, and looks at what it built.
+STAGES = ("lint", "unit", "nbval", "site")
 
 NO_BROWSER = """
 ********************************************************************************

@@ -19,7 +19,7 @@ Views = Mapping[tuple[str, int, str], View]
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
 PAGES = [TOC["root"]] + [chapter["file"] for part in TOC["parts"] for chapter in part["chapters"]]
 NOTEBOOKS = [page for page in PAGES if (ROOT / f"{page}.ipynb").is_file()]
-CHAPTERS = [chapter["file"] for chapter in TOC["parts"][0]["chapters"]]
+CHAPTERS = [chapter["file"] for part in TOC["parts"][:-1] for chapter in part["chapters"]]
 BASE = yaml.safe_load((ROOT / "_config.yml").read_text())["html"]["baseurl"]
 BUDGET = 1_500_000  # bytes of one page, everything included, with an empty cache
 
