@@ -20,7 +20,7 @@ help:
 	@echo "make localisation     score the maps of the networks anew, for the chapter on finding defects"
 	@echo "make checkpoints      train the networks that come with the package again"
 	@echo "make lock             resolve requirements.txt anew from pyproject.toml"
-	@echo "make address URL=...  write another repository address everywhere"
+	@echo "make address URL=...  write another repository address everywhere; REF=... another branch or tag"
 	@echo "make clean            remove .venv and everything that was built"
 	@echo "PYTHON=/path/to/python3.12 names the Python to use (3.11, 3.12 or 3.13)."
 
@@ -55,7 +55,7 @@ nbval: environment
 	$(PY) tools/alone.py --nbval
 
 site: book
-	BROWSER_PATH="$$($(PY) tools/browser.py)" && export BROWSER_PATH && $(PY) -m pytest tests/book/site -n auto --dist loadgroup
+	BROWSER_PATH="$$($(PY) tools/browser.py)" && export BROWSER_PATH && $(PY) -m pytest tests/book/site -n auto
 
 colab:
 	@python="$$(sh tools/find_python.sh 3.12)" && "$$python" tools/environment.py "$(COLAB_VENV)" tools/colab.txt
@@ -93,7 +93,7 @@ lock: environment
 	mv _build/lock.txt requirements.txt
 
 address:
-	@python="$$(sh tools/find_python.sh)" && "$$python" tools/address.py set "$(URL)"
+	@python="$$(sh tools/find_python.sh)" && "$$python" tools/address.py set "$(URL)" $(REF)
 
 clean:
 	rm -rf .venv _build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -1,8 +1,8 @@
-"""The repository's address: it stands in pyproject.toml, and every other mention is derived from it.
+"""The repository's address, and the branch or tag that readers get: every other mention is derived from pyproject.toml.
 
 python tools/address.py show
 python tools/address.py check
-python tools/address.py set https://github.com/owner/name
+python tools/address.py set https://github.com/owner/name [branch or tag]
 """
 
 import re
@@ -20,6 +20,11 @@ def address(root: Path = ROOT) -> str:
     """The address as it stands in pyproject.toml."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return str(project["urls"]["Repository"])
+
+
+def ref(root: Path = ROOT) -> str:
+    """The branch or tag that the notebooks install and the links lead to."""
+    return str(tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["cbam-lite"]["ref"])
 
 
 def owner_and_name(url: str) -> tuple[str, str]:
@@ -45,14 +50,18 @@ def text_files(root: Path) -> Iterator[tuple[Path, str]]:
             yield path, content.decode()
 
 
-def rewrite(root: Path, url: str) -> list[Path]:
-    """Write the new address, and the Pages address derived from it, wherever the old ones stand."""
-    old, new = owner_and_name(address(root)), owner_and_name(url)
+def rewrite(root: Path, url: str, new_ref: str = "") -> list[Path]:
+    """Write the new address, and what is derived from it, wherever the old ones stand; and the new branch or tag."""
+    old, new, old_ref = owner_and_name(address(root)), owner_and_name(url), ref(root)
     changes = {"/".join(old): "/".join(new), pages(*old): pages(*new)}
     mention = re.compile(rf"(?<![\w.-])({'|'.join(map(re.escape, changes))})(?![\w-])")
+    at_ref = re.compile(
+        rf"({re.escape('/'.join(new))}(?:@|/blob/)|^ref = \"|^  branch: ){re.escape(old_ref)}(?![\w.-])", re.M
+    )
     changed = []
     for path, text in text_files(root):
         replaced = mention.sub(lambda match: changes[match[0]], text)
+        replaced = at_ref.sub(rf"\g<1>{new_ref or old_ref}", replaced)
         if replaced != text:
             path.write_bytes(replaced.encode())
             changed.append(path)
@@ -77,8 +86,8 @@ if __name__ == "__main__":
             print(address())
         case ["check"]:
             sys.exit("\n".join(strays(ROOT)) or 0)
-        case ["set", url]:
-            changed = rewrite(ROOT, url)
+        case ["set", url, *more] if len(more) < 2:
+            changed = rewrite(ROOT, url or address(), *more)
             print("\n".join(f"changed {path.relative_to(ROOT)}" for path in changed) or "nothing to change")
         case _:
             sys.exit(__doc__)

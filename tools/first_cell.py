@@ -1,6 +1,6 @@
 """The first code cell of every notebook, in the one place where it is written."""
 
-from address import address
+from address import address, ref
 
 
 def first_cell() -> str:
@@ -13,4 +13,4 @@ import sys
 if pathlib.Path("../cbam_lite").is_dir():
     sys.path.insert(0, "..")
 if importlib.util.find_spec("cbam_lite") is None:
-    %pip install -q --no-deps "cbam-lite @ git+{address()}\""""
+    %pip install -q --no-deps "cbam-lite @ git+{address()}@{ref()}\""""

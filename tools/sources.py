@@ -23,7 +23,8 @@ DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 def made_from(notebook: dict[str, Any], root: Path = ROOT) -> dict[str, str]:
     """A short hash of each thing that the pictures depend on and that their compared text does not show, by name."""
-    code = "\n\n".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
+    shown = [cell for cell in notebook["cells"] if cell["cell_type"] == "code" and "remove-cell" not in tags(cell)]
+    code = "\n\n".join("".join(cell["source"]) for cell in shown)
     files = behind(code if any(map(is_not_compared, notebook["cells"])) else "from cbam_lite import plot", root)
     lock = (root / "requirements.txt").read_text().splitlines()
     pins = [line for line in lock if line.split("==")[0] in DRAWING]
@@ -31,10 +32,16 @@ def made_from(notebook: dict[str, Any], root: Path = ROOT) -> dict[str, str]:
     return {"cells": short_hash(code.encode()), **hashes, "requirements.txt": short_hash("\n".join(pins).encode())}
 
 
+def tags(cell: dict[str, Any]) -> list[str]:
+    found: list[str] = cell["metadata"].get("tags", [])
+    return found
+
+
 def is_not_compared(cell: dict[str, Any]) -> bool:
     """Whether a cell shows a picture and nbval leaves its text alone: then nothing else tells that numbers changed."""
-    ignored = "nbval-ignore-output" in cell["metadata"].get("tags", [])
-    return ignored and any("image/png" in output.get("data", {}) for output in cell["outputs"])
+    return "nbval-ignore-output" in tags(cell) and any(
+        "image/png" in output.get("data", {}) for output in cell.get("outputs", [])
+    )
 
 
 def stale(path: Path, root: Path = ROOT) -> list[str]:

@@ -24,7 +24,7 @@ def test_address_is_the_same_everywhere() -> None:
     repository = address.address()
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
     site = "https://" + address.pages(*address.owner_and_name(repository)) + "/"
-    assert config["repository"]["url"] == repository
+    assert (config["repository"]["url"], config["repository"]["branch"]) == (repository, address.ref())
     assert config["html"]["baseurl"] == config["sphinx"]["config"]["ogp_site_url"] == site
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["repository-code"] == repository
     assert repository in (ROOT / "README.md").read_text()
@@ -57,6 +57,19 @@ def test_address_is_rewritten_everywhere_and_back(tree: Path, url: str) -> None:
     assert address.strays(tree) == []
     assert [path for path, text in contents(tree).items() if "/".join(address.owner_and_name(old)) in text] == []
     address.rewrite(tree, old)
+    assert contents(tree) == before
+
+
+def test_branch_or_tag_is_rewritten_everywhere_and_back(tree: Path) -> None:
+    before, url = contents(tree), address.address(tree)
+    changed = {str(path.relative_to(tree)) for path in address.rewrite(tree, url, "v2026.1")}
+    notebooks = {f"book/{path.name}" for path in (ROOT / "book").glob("*.ipynb")}
+    assert changed == {"pyproject.toml", "_config.yml", "README.md", *notebooks}
+    assert address.ref(tree) == "v2026.1"
+    assert f"{url}@v2026.1" in (tree / "book" / "cbam.ipynb").read_text()
+    assert "/blob/main/" not in (tree / "README.md").read_text()
+    assert yaml.safe_load((tree / "_config.yml").read_text())["repository"]["branch"] == "v2026.1"
+    address.rewrite(tree, url, "main")
     assert contents(tree) == before
 
 

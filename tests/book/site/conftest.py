@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from looking import BOOK, View, look, serve
+from looking import BOOK, serve
 from playwright.sync_api import Browser, sync_playwright
 
 
@@ -40,21 +40,3 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=path, args=quiet)
         yield chromium
         chromium.close()
-
-
-@pytest.fixture(scope="session")
-def views(browser: Browser, address: str) -> dict[tuple[str, int, str], View]:
-    """What was seen so far: each page is loaded once for each width and theme, and the tests share it."""
-    return Views(browser, address)
-
-
-class Views(dict[tuple[str, int, str], View]):
-    """Looks at (page, width, theme) when it is asked for the first time."""
-
-    def __init__(self, browser: Browser, address: str) -> None:
-        self.browser, self.address = browser, address
-
-    def __missing__(self, key: tuple[str, int, str]) -> View:
-        page, width, theme = key
-        self[key] = look(self.browser, self.address, page, width, theme)
-        return self[key]

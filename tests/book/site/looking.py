@@ -17,7 +17,16 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Response, Route
 ROOT = Path(__file__).resolve().parents[3]
 BOOK = Path(os.environ.get("BOOK_HTML", ROOT / "_build" / "html")).resolve()
 HEIGHTS = {1280: 900, 390: 844}  # a laptop, a phone
-SETTLE = 1000  # milliseconds: just after loading in dark mode, a few small letters still compute as black
+# Colours that fade from one theme to the other would be measured on their way.
+NO_FADING = """
+  const style = document.createElement("style");
+  style.textContent = "*, *::before, *::after { transition: none !important; animation: none !important; }";
+  document.addEventListener("DOMContentLoaded", () => document.head.append(style));
+"""
+SETTLED = """async () => {
+  await document.fonts.ready;
+  for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
+}"""
 TEXT = {".html", ".css", ".js", ".svg", ".json"}  # GitHub Pages compresses these, and no pictures or fonts
 
 
@@ -77,13 +86,14 @@ def look(browser: Browser, address: str, page_name: str, width: int, theme: str)
     view = View()
     viewport = {"width": width, "height": HEIGHTS[width]}
     context = browser.new_context(viewport=viewport, color_scheme=theme, reduced_motion="reduce")
+    context.add_init_script(NO_FADING)
     page = context.new_page()
     listen(page, address, view)
     page.goto(address + page_name)
     page.wait_for_load_state("networkidle")
     open_what_is_folded(page)
     note_page(page, view)
-    page.wait_for_timeout(SETTLE)
+    page.evaluate(SETTLED)
     # Preloading asks for style sheets at wrong addresses.
     report = Axe().run(page, options={"preload": False, "resultTypes": ["violations"]})
     view.violations = [describe(each) for each in report.response["violations"] if is_serious(each)]

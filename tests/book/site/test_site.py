@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
@@ -14,8 +14,6 @@ from bs4 import BeautifulSoup
 from looking import HEIGHTS, ROOT, View, look, serve
 from playwright.sync_api import Browser
 
-Views = Mapping[tuple[str, int, str], View]
-
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
 PAGES = [TOC["root"]] + [chapter["file"] for part in TOC["parts"] for chapter in part["chapters"]]
 NOTEBOOKS = [page for page in PAGES if (ROOT / f"{page}.ipynb").is_file()]
@@ -25,8 +23,6 @@ BUDGET = 1_500_000  # bytes of one page, everything included, with an empty cach
 
 each_page = pytest.mark.parametrize("page", PAGES)
 each_notebook = pytest.mark.parametrize("page", NOTEBOOKS)
-each_width = pytest.mark.parametrize("width", HEIGHTS)
-each_theme = pytest.mark.parametrize("theme", ["light", "dark"])
 
 
 def soup(book: Path, page: str) -> BeautifulSoup:
@@ -39,48 +35,34 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
-# ---- loading --------------------------------------------------------------------------------------------------------
+# ---- one visit for each page, width and theme; each check gives what is wrong, or nothing ----------------------------
 
 
-@each_page
-@each_width
-def test_page_is_light(views: Views, page: str, width: int) -> None:
-    sizes = views[f"{page}.html", width, "light"].sizes
-    largest = sorted(sizes.items(), key=lambda item: -item[1])[:4]
-    assert sum(sizes.values()) <= BUDGET, f"{sum(sizes.values()):,} bytes of {BUDGET:,}; the largest: {largest}"
+def is_light(view: View) -> Iterator[str]:
+    if sum(view.sizes.values()) > BUDGET:
+        largest = sorted(view.sizes.items(), key=lambda item: -item[1])[:4]
+        yield f"{sum(view.sizes.values()):,} bytes of {BUDGET:,}; the largest: {largest}"
 
 
-@each_page
-@each_width
-@each_theme
-def test_page_loads_alone_and_without_errors(views: Views, page: str, width: int, theme: str) -> None:
-    view = views[f"{page}.html", width, theme]
-    assert view.elsewhere == [], "requests to other hosts"
-    assert view.failed == [], "requests that failed"
-    assert view.errors == [], "errors in the console"
+def loads_alone_and_without_errors(view: View) -> Iterator[str]:
+    yield from (f"a request to another host: {url}" for url in view.elsewhere)
+    yield from (f"a request that failed: {url}" for url in view.failed)
+    yield from (f"an error in the console: {error}" for error in view.errors)
 
 
-# ---- reading --------------------------------------------------------------------------------------------------------
+def fits_the_window(view: View) -> Iterator[str]:
+    if view.overflow > 0:
+        yield f"the page scrolls sideways by {view.overflow} pixels"
 
 
-@each_page
-@each_theme
-def test_page_fits_a_phone(views: Views, page: str, theme: str) -> None:
-    assert views[f"{page}.html", 390, theme].overflow <= 0, "the page scrolls sideways"
+def is_accessible(view: View) -> Iterator[str]:
+    yield from view.violations
 
 
-@each_page
-@each_width
-@each_theme
-def test_page_is_accessible(views: Views, page: str, width: int, theme: str) -> None:
-    assert views[f"{page}.html", width, theme].violations == []
-
-
-@each_page
-def test_every_image_has_a_text_alternative(views: Views, page: str) -> None:
+def images_have_a_text(view: View) -> Iterator[str]:
     # The logo's text stands beside it, so its own alternative is empty on purpose.
-    images = views[f"{page}.html", 1280, "light"].images
-    assert [image["src"] for image in images if not image["alt"].strip() and not is_logo(image)] == []
+    bare = [image["src"] for image in view.images if not image["alt"].strip() and not is_logo(image)]
+    yield from (f"an image without a text alternative: {source}" for source in bare)
 
 
 def is_logo(image: dict[str, str]) -> bool:
@@ -88,45 +70,73 @@ def is_logo(image: dict[str, str]) -> bool:
     return image["src"].endswith("/_static/logo.svg") and bool(image["hidden"])
 
 
-@each_notebook
-def test_figures_carry_the_texts_of_the_notebook(views: Views, page: str) -> None:
-    images = views[f"{page}.html", 1280, "light"].images
-    texts, fixed = [words(image["alt"]) for image in images if image["figure"]], stored_texts(ROOT / f"{page}.ipynb")
-    assert [text for text in texts if text in fixed] == fixed
-    assert all(texts), "a figure without a text"
+def equations_are_drawn(view: View) -> Iterator[str]:
+    if view.equations["wrong"]:
+        yield f"KaTeX marks {view.equations['wrong']} errors"
+    if view.equations["rendered"] < view.equations["sources"]:
+        yield f"{view.equations['rendered']} of {view.equations['sources']} equations are drawn"
+    if raw := re.findall(r"\$\$|\\\(|\\\[", view.text):
+        yield f"raw TeX is left: {raw}"
+
+
+def equation_links_say_their_number(view: View) -> Iterator[str]:
+    yield from (f"a link to an equation: {link}" for link in view.equation_links if link["link"] != link["equation"])
+
+
+def shows_no_traceback(view: View) -> Iterator[str]:
+    if view.tracebacks:
+        yield f"{view.tracebacks} tracebacks are shown"
+
+
+def code_can_be_copied(view: View) -> Iterator[str]:
+    if view.copy_buttons != view.cells:
+        yield f"{view.copy_buttons} copy buttons for {view.cells} cells"
+
+
+CHECKS: list[Callable[[View], Iterator[str]]] = [
+    is_light,
+    loads_alone_and_without_errors,
+    fits_the_window,
+    is_accessible,
+    images_have_a_text,
+    equations_are_drawn,
+    equation_links_say_their_number,
+    shows_no_traceback,
+    code_can_be_copied,
+]
+
+
+@each_page
+@pytest.mark.parametrize("width", HEIGHTS)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_page(browser: Browser, address: str, page: str, width: int, theme: str) -> None:
+    view = look(browser, address, f"{page}.html", width, theme)
+    assert [f"{check.__name__}: {wrong}" for check in CHECKS for wrong in check(view)] == []
+    if page in NOTEBOOKS:
+        assert view.cells > 0
+        figures = [words(image["alt"]) for image in view.images if image["figure"]]
+        assert figures == stored_texts(ROOT / f"{page}.ipynb"), "the page's figures are those of the notebook"
+    if page in CHAPTERS:
+        assert view.equations["rendered"] > 0, "a chapter without an equation"
 
 
 def stored_texts(notebook: Path) -> list[str]:
-    """The text that the notebook stores with each figure that comes out the same wherever it runs."""
+    """The text that the notebook stores with each figure, in the order of the page."""
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    varies = {"remove-cell", "nbval-ignore-output"}  # with the machine, or with the data that are at hand
-    shown = [cell for cell in cells if not varies & set(cell["metadata"].get("tags", []))]
+    shown = [cell for cell in cells if "remove-cell" not in cell["metadata"].get("tags", [])]
     forms = [output.get("data", {}) for cell in shown for output in cell.get("outputs", [])]
     return [words("".join(form["text/plain"])) for form in forms if "image/png" in form]
 
 
 @each_page
-def test_equations_are_drawn(views: Views, page: str) -> None:
-    view = views[f"{page}.html", 1280, "light"]
-    assert view.equations["wrong"] == 0, "KaTeX marks errors"
-    assert view.equations["rendered"] >= view.equations["sources"]
-    assert re.findall(r"\$\$|\\\(|\\\[", view.text) == [], "raw TeX is left"
-    assert view.equations["rendered"] > 0 or page not in CHAPTERS, "a chapter without an equation"
+def test_equations_are_linked_by_number(book: Path, page: str) -> None:
+    """What the visits compare is there to be compared: each link to an equation leads to one."""
+    links = soup(book, page).select('a[href^="#equation-"]:not(.headerlink)')
+    assert all(has_anchor(book / f"{page}.html", link["href"][1:]) for link in links)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_equation_links_say_the_number_of_their_equation(views: Views, page: str) -> None:
-    links = views[f"{page}.html", 1280, "light"].equation_links
-    assert [link for link in links if link["link"] != link["equation"]] == []
-
-
-def test_some_chapter_refers_to_an_equation(views: Views) -> None:
-    assert any(views[f"{page}.html", 1280, "light"].equation_links for page in CHAPTERS)
-
-
-@each_page
-def test_no_traceback_is_shown(views: Views, page: str) -> None:
-    assert views[f"{page}.html", 1280, "light"].tracebacks == 0
+def test_some_chapter_refers_to_an_equation(book: Path) -> None:
+    assert any(soup(book, page).select('a[href^="#equation-"]:not(.headerlink)') for page in CHAPTERS)
 
 
 def test_katex_style_sheet_and_script_are_one_version() -> None:
@@ -197,12 +207,6 @@ def test_download_gives_this_very_notebook(book: Path, page: str) -> None:
     assert copy.read_bytes() == (ROOT / f"{page}.ipynb").read_bytes()
 
 
-@each_notebook
-def test_every_code_cell_can_be_copied(views: Views, page: str) -> None:
-    view = views[f"{page}.html", 1280, "light"]
-    assert view.copy_buttons == view.cells > 0
-
-
 def test_theme_can_be_switched(browser: Browser, address: str) -> None:
     page = browser.new_page(color_scheme="light")
     page.goto(f"{address}{PAGES[0]}.html")
@@ -254,7 +258,8 @@ BROKEN = """<!doctype html><html lang="en"><head><title>Broken</title></head><bo
 <p style="color: #ccc; background: #fff">too pale to read</p>
 <span class="math"><span class="katex-error">x</span></span>
 <div class="math" id="equation-a"><span class="eqno">(2)</span></div><a href="#equation-a">Eq. (1)</a>
-<div class="cell"><div class="cell_output">Traceback (most recent call last)</div></div>
+<div class="cell"><div class="cell_input"><div class="highlight">x</div></div>
+<div class="cell_output">Traceback (most recent call last)</div></div>
 <script>console.error("an error of the page")</script></main></body></html>"""
 
 
@@ -267,23 +272,29 @@ def broken(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> View:
         return look(browser, address, "broken.html", 390, "light")
 
 
-def test_broken_page_loading_is_noticed(broken: View) -> None:
-    assert broken.elsewhere == ["https://elsewhere.invalid/picture.png"]
-    assert any(failure.startswith("404") and failure.endswith("missing.png") for failure in broken.failed)
-    assert "an error of the page" in broken.errors
-    assert sum(broken.sizes.values()) > 0
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_broken_page_is_noticed(broken: View, check: Callable[[View], Iterator[str]]) -> None:
+    if check is is_light:
+        broken = View(sizes={"picture.png": BUDGET + 1})
+    assert list(check(broken)) != []
 
 
-def test_broken_page_reading_is_noticed(broken: View) -> None:
+def test_every_fault_of_the_broken_page_is_named(broken: View) -> None:
+    wrong = "\n".join(wrong for check in CHECKS for wrong in check(broken))
+    faults = (
+        "another host: https://elsewhere.invalid/picture.png",
+        "404",
+        "missing.png",
+        "an error of the page",
+        "image-alt",
+        "color-contrast",
+        "raw TeX",
+        "KaTeX marks 1",
+        "0 of 2 equations",
+        "'link': '1', 'equation': '2'",
+        "1 tracebacks",
+        "0 copy buttons for 1",
+    )
+    assert [fault for fault in faults if fault not in wrong] == []
     assert broken.overflow > 400
-    assert broken.tracebacks == 1
-    assert [image["alt"] for image in broken.images] == ["", "a picture"]
-    assert any(violation.startswith("image-alt") for violation in broken.violations)
-    assert any(violation.startswith("color-contrast") for violation in broken.violations)
-
-
-def test_broken_equations_are_noticed(broken: View) -> None:
-    assert "$$" in broken.text
-    assert broken.equations["wrong"] == 1
-    assert broken.equations["rendered"] < broken.equations["sources"]
-    assert broken.equation_links == [{"link": "1", "equation": "2"}]
+    assert sum(broken.sizes.values()) > 0
