@@ -71,6 +71,10 @@ speed: environment
 	  $(PY) benchmarks/attention.py --batch $$([ $$device = cpu ] && echo 8 || echo 1 32 256) --json "$$file" && \
 	  $(PY) benchmarks/networks.py --json "$$file" && $(PY) benchmarks/compiler.py --json "$$file"
 
+# PART=networks/cost plants them in one file, SAMPLE=40 draws so many of each file.
+mutants: environment
+	$(PY) tools/mutants.py $(PART) --sample $(or $(SAMPLE),0)
+
 bench: environment
 	$(PY) benchmarks/attention.py
 	$(PY) benchmarks/defects.py
