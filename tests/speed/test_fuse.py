@@ -111,13 +111,13 @@ def test_a_fused_model_is_what_it_was() -> None:
     assert torch.equal(unfuse(pickle.loads(pickle.dumps(model)))(image), expected)
 
 
-def test_gates_of_a_fused_network_are_recorded() -> None:
-    model, image = fused_resnet(), torch.rand(1, 3, 16, 16)
-    with record_attention(model) as found:
-        model(image)
-    with record_attention(unfuse(model)) as expected:
-        model(image)
-    assert [*found] == [*expected]
+def test_gates_of_a_fused_block_are_recorded() -> None:
+    block, x = fused_resnet().layer1[0], map_4d()
+    with record_attention(block) as found:
+        block(x)
+    with record_attention(unfuse(block)) as expected:
+        block(x)
+    assert [*found] == [*expected] == ["attention.channel_attention", "attention.spatial_attention"]
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
