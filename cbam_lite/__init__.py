@@ -12,6 +12,11 @@ Beside them stand `checks` (of arguments), `plot` and `samples` (the book's pict
 (what the experiments gave). `from cbam_lite import ...` has all that users need.
 """
 
+# ruff: noqa: E402 (what is imported below needs the versions that are checked first)
+from cbam_lite.version import __version__, check_versions
+
+check_versions()
+
 from cbam_lite import plot as plot
 from cbam_lite.attention.cbam import CBAM
 from cbam_lite.attention.channel_attention import ChannelAttention
@@ -53,7 +58,6 @@ from cbam_lite.training.folders import image_folder, masked_folder, pcb_folder, 
 from cbam_lite.training.images import LabelledImages, split
 from cbam_lite.training.store import History
 from cbam_lite.training.train import fit
-from cbam_lite.version import __version__
 
 __all__ = [
     "CBAM",

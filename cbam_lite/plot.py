@@ -5,23 +5,26 @@ which colour-blind readers can tell apart). Values of maps and gates are drawn w
 diverging map around 0.
 """
 
+from __future__ import annotations
+
 import base64
 import io
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 from torch import Tensor
 
 from cbam_lite.explaining.gradcam import positive, resize
+
+if TYPE_CHECKING:  # Matplotlib takes as long to import as a good part of torch, so those who draw nothing never wait
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 INPUT = "#0072B2"  # feature map F
 CHANNEL = "#B45F06"  # channel gate M_c
@@ -68,6 +71,8 @@ def figure(title: str, alt: str, rows: int = 1, columns: int = 1, height: float 
         rows, columns: the grid; the block gets its axes in reading order.
         height: inches for one row. Every figure is 5.6 inches wide, so that its letters stay readable on a phone.
     """
+    import matplotlib.pyplot as plt
+
     with plt.rc_context(STYLE):
         picture, axes = plt.subplots(rows, columns, figsize=(5.6, rows * height + 0.4), squeeze=False)
         picture.suptitle(textwrap.fill(title, 54), x=0.01, ha="left", fontsize=12, fontweight="bold")
@@ -84,6 +89,8 @@ def show(picture: Figure, alt: str) -> None:
     Raises:
         ValueError: the text says too little to stand for the picture.
     """
+    import matplotlib.pyplot as plt
+
     if len(alt) < 20:
         raise ValueError(f"alt={alt!r} is too short to stand for the figure: say what its numbers say")
     try:
@@ -349,6 +356,8 @@ def overlay(image: Tensor, gate: Tensor | Array, alpha: float = 0.55) -> Array:
     Raises:
         ValueError: the shapes are not (3, H, W) and (h, w), or alpha is not between 0 and 1.
     """
+    from matplotlib import colormaps
+
     values = torch.as_tensor(as_array(gate), dtype=torch.float32)
     if image.dim() != 3 or image.shape[0] != 3 or values.dim() != 2:
         raise ValueError(
@@ -360,6 +369,6 @@ def overlay(image: Tensor, gate: Tensor | Array, alpha: float = 0.55) -> Array:
     H, W = image.shape[1:]
     resized = torch.nn.functional.interpolate(values[None, None], (H, W), mode="bilinear", align_corners=False)[0, 0]
     resized = (resized - resized.min()) / (resized.max() - resized.min()).clamp_min(1e-12)
-    colours = plt.get_cmap(VALUES)(resized.numpy())[..., :3]
+    colours = colormaps[VALUES](resized.numpy())[..., :3]
     grey = as_array(image).mean(0)[..., None]  # grey, so that only the map has colours
     return np.clip((1 - alpha) * grey + alpha * colours, 0, 1)

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import matplotlib.image
 import torch
 from torch import Tensor
 
@@ -12,5 +11,7 @@ def cat_photo() -> Tensor:
 
     Source: photograph by Stefan van der Walt, CC0, from scikit-image's samples; cropped and made smaller here.
     """
+    import matplotlib.image
+
     pixels = matplotlib.image.imread(Path(__file__).with_name("cat.png"))  # (H, W, 3), 0 to 1
     return torch.from_numpy(pixels[..., :3].copy()).permute(2, 0, 1).contiguous()

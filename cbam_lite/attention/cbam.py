@@ -6,10 +6,11 @@ Woo, Park, Lee, Kweon, "CBAM: Convolutional Block Attention Module", ECCV 2018::
     F'' = M_s(F') * F'        Eq. (1)        M_s(F) = sigmoid(conv7x7([AvgPool(F); MaxPool(F)]))          Eq. (3)
 """
 
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self  # torch needs it, too; in typing from Python 3.11 on
 
 from cbam_lite.attention.channel_attention import ChannelAttention
 from cbam_lite.attention.parts import (

@@ -4,10 +4,11 @@ Wang et al., "ECA-Net: Efficient Channel Attention for Deep Convolutional Neural
 """
 
 import math
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self  # torch needs it, too; in typing from Python 3.11 on
 
 from cbam_lite.attention.inputs import check_map, odd_kernel
 from cbam_lite.attention.parts import POOLS, Gate, in_dtype, scale, start_at_zero, without_autocast

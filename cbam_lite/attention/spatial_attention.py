@@ -3,10 +3,11 @@
 Woo, Park, Lee, Kweon, "CBAM: Convolutional Block Attention Module", ECCV 2018.
 """
 
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self  # torch needs it, too; in typing from Python 3.11 on
 
 from cbam_lite.attention.inputs import check_map, odd_kernel
 from cbam_lite.attention.parts import (

@@ -3,10 +3,11 @@
 Hu, Shen, Sun, "Squeeze-and-Excitation Networks", CVPR 2018, equations (2) to (4).
 """
 
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self  # torch needs it, too; in typing from Python 3.11 on
 
 from cbam_lite.attention.inputs import check_map, hidden_units
 from cbam_lite.attention.parts import POOLS, Gate, he_normal, in_dtype, scale, start_at_zero, without_autocast

@@ -37,7 +37,7 @@ Model = TypeVar("Model", bound=nn.Module)
 class FusedSqueezeExcitation(SqueezeExcitation):
     """`SqueezeExcitation` by the fused kernels where they cover the map, else as written."""
 
-    plain = SqueezeExcitation
+    _fused_from = SqueezeExcitation
 
     def forward(self, F: Tensor) -> Tensor:
         return run(self, F) if covers(self, F) else super().forward(F)
@@ -46,7 +46,7 @@ class FusedSqueezeExcitation(SqueezeExcitation):
 class FusedChannelAttention(ChannelAttention):
     """`ChannelAttention` by the fused kernels where they cover the map, else as written."""
 
-    plain = ChannelAttention
+    _fused_from = ChannelAttention
 
     def forward(self, F: Tensor) -> Tensor:
         return run(self, F) if covers(self, F) else super().forward(F)
@@ -55,7 +55,7 @@ class FusedChannelAttention(ChannelAttention):
 class FusedCBAM(CBAM):
     """`CBAM` by the fused kernels where they cover the map, else as written."""
 
-    plain = CBAM
+    _fused_from = CBAM
 
     def forward(self, F: Tensor) -> Tensor:
         return run(self, F) if covers(self, F) else super().forward(F)
@@ -72,29 +72,29 @@ def forward_of_block(block: Any, x: Tensor) -> Tensor:
 class FusedBasicBlock(BasicBlock):
     """`BasicBlock` with the addition and the ReLU inside the attention's last kernel."""
 
-    plain = BasicBlock
+    _fused_from = BasicBlock
     forward = forward_of_block
 
 
 class FusedBottleneck(Bottleneck):
     """`Bottleneck` with the addition and the ReLU inside the attention's last kernel."""
 
-    plain = Bottleneck
+    _fused_from = Bottleneck
     forward = forward_of_block
 
 
 class FusedSplitBottleneck(SplitBottleneck):
     """`SplitBottleneck` with the addition and the ReLU inside the attention's last kernel."""
 
-    plain = SplitBottleneck
+    _fused_from = SplitBottleneck
     forward = forward_of_block
 
 
 FUSED: dict[type[nn.Module], type[nn.Module]] = {
-    fused.plain: fused for fused in (FusedSqueezeExcitation, FusedChannelAttention, FusedCBAM)
+    fused._fused_from: fused for fused in (FusedSqueezeExcitation, FusedChannelAttention, FusedCBAM)
 }
 FUSED_BLOCKS: dict[type[nn.Module], type[nn.Module]] = {
-    fused.plain: fused for fused in (FusedBasicBlock, FusedBottleneck, FusedSplitBottleneck)
+    fused._fused_from: fused for fused in (FusedBasicBlock, FusedBottleneck, FusedSplitBottleneck)
 }
 
 
@@ -126,7 +126,7 @@ def fuse(model: Model, *, report: Callable[[str], object] | None = print) -> Mod
             f"{type(model).__name__} contains no attention of cbam_lite: build it with CBAM, SqueezeExcitation, ... "
             "or call insert_attention(model, CBAM) first"
         )
-    blocks = {block.attention: block for block in model.modules() if plain_class(block) in FUSED_BLOCKS}
+    blocks = {block.attention: block for block in model.modules() if isinstance(block, tuple(FUSED_BLOCKS))}
     for name, module in found.items():
         kind, reason = plain_class(module), of_module(module, hooks=False)
         words = f"{name or kind.__name__}: {kind.__name__}"
@@ -136,11 +136,21 @@ def fuse(model: Model, *, report: Callable[[str], object] | None = print) -> Mod
             module.__class__ = FUSED[kind]
             words += " is fused"
         if not reason and module in blocks:
-            blocks[module].__class__ = FUSED_BLOCKS[plain_class(blocks[module])]
-            words += ", with the addition and the ReLU of its block"
+            words += fuse_block(blocks[module])
         if report is not None:
             report(words)
     return model
+
+
+def fuse_block(block: Any) -> str:
+    """Put the fused path into the block around an attention that has it, and say so, or why it stays out."""
+    kind = plain_class(block)
+    if kind not in FUSED_BLOCKS:
+        return f", alone: its block is a {kind.__name__}, whose forward pass may be another"
+    block.__class__ = FUSED_BLOCKS[kind]
+    if type(block.relu) is not nn.ReLU:
+        return f", alone: its block ends in {type(block.relu).__name__}, not in a ReLU"
+    return ", with the addition and the ReLU of its block"
 
 
 def unfuse(model: Model) -> Model:
@@ -181,22 +191,30 @@ class use_fused:
     """
 
     def __init__(self, on: bool) -> None:
-        self.on, self.before = on, switched_on
-        self.__enter__()
+        global switched_on
+        self.on, self.entered, self.before = on, False, [switched_on]
+        switched_on = on
 
     def __enter__(self) -> None:
         global switched_on
-        switched_on = self.on
+        if self.entered:  # the first time, what was there before is known from __init__
+            self.before.append(switched_on)
+        self.entered, switched_on = True, self.on
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         global switched_on
-        switched_on = self.before
+        switched_on = self.before.pop()
 
 
 def why_not(module: nn.Module, F: Tensor, shortcut: Tensor | None = None) -> str | None:
     """The reason why `module` computes this map as written, or None if it takes the fused path.
+
+    Args:
+        module: one attention module. For a block, ask its attention, with the map that reaches it.
+        F: the map, (B, C, H, W).
+        shortcut: what the block around it adds.
 
     Example:
         >>> why_not(CBAM(64), torch.rand(1, 64, 56, 56))

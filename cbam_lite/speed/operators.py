@@ -5,8 +5,8 @@ of the equations. It has a backward pass of its own, which keeps gates, descript
 F alone. `fused` decides when it is used.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Sequence  # noqa: UP035 (torch 2.6 reads no other Sequence in an operator's arguments)
 
 import torch
 from torch import Tensor, nn

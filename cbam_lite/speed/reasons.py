@@ -89,12 +89,13 @@ def of_module(module: nn.Module, hooks: bool = True) -> str | None:
     """A reason in the module: an option that the kernels do not have, a part that was replaced, a hook that listens."""
     name = plain_class(module).__name__
     channel, spatial = halves(module)
+    if channel is None and isinstance(getattr(module, "attention", None), nn.Module):
+        return f"{name} has no fused kernels of its own: ask its attention, with the map that reaches it"
     if channel is None:
         return f"{name} has no fused kernels: SqueezeExcitation, ChannelAttention and CBAM (channel-first) have"
     first, second = layers_of(channel)
-    parts = [channel, first, second, channel.gate]
     pools = list(pools_of(channel))
-    if [type(part) for part in parts[1:]] != [nn.Linear, nn.Linear, Gate]:
+    if [type(part) for part in (first, second, channel.gate)] != [nn.Linear, nn.Linear, Gate]:
         return "a part of the channel gate was replaced"
     if spatial is not None:
         descriptors, conv, norm, gate = spatial.descriptors, spatial.conv, spatial.norm, spatial.gate
@@ -105,11 +106,10 @@ def of_module(module: nn.Module, hooks: bool = True) -> str | None:
         if (gate.function, gate.init) != (channel.gate.function, channel.gate.init):
             return "the two gates have different functions"
         pools += descriptors.pools
-        parts += [spatial, descriptors, conv, norm, gate]
     if not {"avg", "max"}.issuperset(pools):
         return f"the pools are {', '.join(pools)}: the kernels have avg and max"
-    if hooks and any(hooked(part) for part in (module, *parts)):
-        return f"a hook on {name} or one of its parts would not be called"
+    if hooks and any(map(hooked, module.modules())):
+        return f"a hook on {name} or one of its parts, or a forward set there, would not be called"
     return None
 
 
@@ -128,7 +128,7 @@ def halves(module: nn.Module) -> tuple[Any, Any]:
 
 def plain_class(module: nn.Module) -> type[nn.Module]:
     """What `fused` made a module from, or its own class; a subclass of somebody else is neither."""
-    plain: type[nn.Module] = vars(type(module)).get("plain", type(module))
+    plain: type[nn.Module] = vars(type(module)).get("_fused_from", type(module))
     return plain
 
 
@@ -161,11 +161,11 @@ def own_norm(norm: nn.Module) -> bool:
 
 
 def hooked(module: nn.Module) -> bool:
-    """Whether anybody listens to a module, or to all: the fused path does not call it, so hooks would be silent."""
+    """Whether anybody listens to a module, or to all, or gave it a forward of its own: the fused path calls none."""
     everywhere = nn.modules.module
     hooks = (
         *(module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks),
         *(everywhere._global_forward_hooks, everywhere._global_forward_pre_hooks),
         *(everywhere._global_backward_hooks, everywhere._global_backward_pre_hooks),
     )
-    return any(map(len, hooks))
+    return any(map(len, hooks)) or "forward" in vars(module)

@@ -74,7 +74,7 @@ def one_chunk(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Images, labels and masks of `CHUNK` images; a chunk is always computed in full."""
     digest = hashlib.sha256(f"{seed}, {number}".encode()).digest()
-    g = Generator().manual_seed(int.from_bytes(digest[:4]))  # torch's CPU generator takes 32 bits of its seed
+    g = Generator().manual_seed(int.from_bytes(digest[:4], "big"))  # torch's CPU generator takes 32 bits of its seed
     possible = len(CLASSES) if material in (None, "weave") else len(CLASSES) - 1  # only a weave can miss a thread
     labels = torch.randperm(CHUNK, generator=g) % possible
     kinds = torch.randint(len(MATERIALS), (CHUNK,), generator=g)
