@@ -62,10 +62,11 @@ def numpy_numbers() -> list[Any]:
 
 
 def reason(error: Exception) -> str:
-    """What PyTorch refused to make, or the first line of the error, without the colours of a terminal."""
+    """What the file asks for, or the first line of the error; not PyTorch's advice to run the file, and no colours."""
     text = re.sub(r"\x1b\[\d*m", "", str(error))
-    refused = re.search(r"GLOBAL (\S+) was not an allowed", text)
-    return f"it asks for {refused[1]}" if refused else text.partition("\n")[0]
+    if refused := re.search(r"GLOBAL (\S+)", text):
+        return f"it asks for {refused[1]}"
+    return (text.partition("WeightsUnpickler error:")[2] or text).strip().partition("\n")[0]
 
 
 def tensors_of(content: Any, source: str) -> State:
