@@ -59,8 +59,12 @@ def layout_of(state: Mapping[str, Tensor]) -> str:
     for layout, sign in (signs | {"ours": ".attention"}).items():
         if any(sign in name for name in state):
             return layout
-    if "conv1.weight" in state and "layer1.0.conv1.weight" in state:
+    if "layer1.0.conv1.weight" in state and "conv1.0.weight" in state:  # a deep stem, as in ResNeSt
+        return "timm"
+    if "layer1.0.conv1.weight" in state and "conv1.weight" in state:
         return "torchvision"
+    if "blocks.0.depthwise.weight" in state:  # our MobileNet
+        return "ours"
     raise ValueError(
         f"these names are of no layout that is known ({', '.join(NAMES)}): {', '.join(list(state)[:4])}, ...; rename "
         "them to those of the model and load with model.load_state_dict"
@@ -68,27 +72,47 @@ def layout_of(state: Mapping[str, Tensor]) -> str:
 
 
 def renamed(state: Mapping[str, Tensor], layout: str, *, to_ours: bool) -> State:
-    """The state under our names, or under those of `layout`; linear layers there may be 1x1 convolutions."""
+    """The state under our names, or under those of `layout`; timm has 1x1 convolutions for our linear layers."""
     result: State = {}
-    for name, tensor in state.items():
-        if layout == "pytorchcv" and to_ours:
-            name = re.sub(r"^features\.stage(\d+)\.unit(\d+)", lambda m: f"layer{m[1]}.{int(m[2]) - 1}", name)
-        name = f"^{name}"
-        for ours, theirs in NAMES[layout]:
-            old, new = (theirs, ours) if to_ours else (ours, theirs)
-            if old in name:
-                name = name.replace(old, new)
-                break
-        name = name.removeprefix("^")
-        if layout == "pytorchcv" and not to_ours:
-            name = re.sub(r"^layer(\d+)\.(\d+)", lambda m: f"features.stage{m[1]}.unit{int(m[2]) + 1}", name)
-        if re.search(r"\.(W_[012]|fc[12])\.weight$", name) and layout == "timm":
-            tensor = tensor.flatten(1) if to_ours else tensor[:, :, None, None]
-        result[name] = tensor
+    for old, tensor in state.items():
+        new = our_name(old, layout) if to_ours else their_name(old, layout)
+        linear = re.search(r"\.attention\.(.*\.)?W_[012]\.weight$", new if to_ours else old)
+        if linear and layout == "timm":
+            tensor = tensor[:, :, None, None] if not to_ours else tensor[..., 0, 0] if is_1x1(tensor) else tensor
+        if new in result:
+            raise ValueError(f"two weights are both {new} in {layout}'s names, one of them is {old}: take one away")
+        result[new] = tensor
     return result
 
 
+def is_1x1(tensor: Tensor) -> bool:
+    return tensor.dim() == 4 and tensor.shape[2:] == (1, 1)
+
+
+def our_name(name: str, layout: str) -> str:
+    if layout == "pytorchcv":  # counts the units of a stage from 1
+        name = re.sub(r"^features\.stage(\d+)\.unit(\d+)", lambda m: f"layer{m[1]}.{int(m[2]) - 1}", name)
+    return exchanged(name, [(theirs, ours) for ours, theirs in NAMES[layout]])
+
+
+def their_name(name: str, layout: str) -> str:
+    name = exchanged(name, NAMES[layout])
+    if layout == "pytorchcv":
+        name = re.sub(r"^layer(\d+)\.(\d+)", lambda m: f"features.stage{m[1]}.unit{int(m[2]) + 1}", name)
+    return name
+
+
+def exchanged(name: str, pairs: list[tuple[str, str]]) -> str:
+    """The name with the first part that is found exchanged; ^ stands for its beginning."""
+    name = f"^{name}"
+    for old, new in pairs:
+        if old in name:
+            name = name.replace(old, new, 1)
+            break
+    return name.removeprefix("^")
+
+
 def known(layout: str) -> str:
-    if layout in LOSSY:
+    if isinstance(layout, str) and layout in LOSSY:
         raise ValueError(f"{layout}'s CBAM {LOSSY[layout]}: weights would be lost, use another layout")
     return choose("layout", layout, NAMES)

@@ -2,23 +2,148 @@
 
 The released CBAM code, timm and pytorchcv call the parts of one network differently, and stack the two maps of the
 spatial gate in different orders. `load_weights` reads all of them into a network of this package, `export_weights`
-writes them. What a target cannot hold is refused by name.
+writes them. What a target cannot hold is refused by name, and so is what a network here would compute differently.
 """
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from cbam_lite.attention.cbam import CBAM
-from cbam_lite.attention.eca import EfficientChannelAttention
 from cbam_lite.attention.spatial_attention import ChannelPool, SpatialAttention
-from cbam_lite.attention.squeeze_excitation import SqueezeExcitation
-from cbam_lite.networks.resnet import Bottleneck
+from cbam_lite.checks import choose
+from cbam_lite.networks.resnet import LAYOUTS, ResNet
+from cbam_lite.networks.weight_checks import (
+    attention_names,
+    differences,
+    same_attention,
+    same_strides,
+    usual_strides,
+    writable,
+)
+from cbam_lite.networks.weight_files import read_weights as read_weights
+from cbam_lite.networks.weight_files import tensors_of, without_prefixes
 from cbam_lite.networks.weight_names import MAPS_BEGIN_WITH, State, known, layout_of, renamed
+
+
+def load_weights(
+    model: nn.Module,
+    weights: str | Path | Mapping[str, Any],
+    *,
+    layout: str | None = None,
+    keep: str | None = None,
+    strides: str | None = None,
+) -> str:
+    """Load weights of any known layout into a network of this package, all or nothing.
+
+    The order of the spatial gate's two maps is that of the project, and is changed to that of the model.
+
+    Args:
+        model: `resnet50(CBAM.official)`, for example; it may be compiled. It is untouched if anything does not fit.
+        weights: a file, a state dict, or a checkpoint with one under "state_dict", "model_state_dict", "model",
+            "state_dict_ema" or "model_ema" (the first of these that is there). The prefixes ``module.``,
+            ``_orig_mod.``, ``model.`` and ``backbone.`` are taken off.
+        layout: "ours", "torchvision", "official", "timm" or "pytorchcv"; None recognises it. "ours" says that the
+            weights come from a network built like this one.
+        keep: parts of the model whose own values stay, and are not asked for in the file, as the beginning or the
+            middle of their names: "fc." for another number of classes, ".attention." for a plain file in a network with
+            attention.
+        strides: "v1" or "v1.5", where the bottlenecks have their stride in the network that the weights come from.
+            None takes v1.5 for torchvision, the released code and timm, and for pytorchcv with CBAM. Plain pytorchcv
+            and recognised files of our own may be of either kind, and must be told.
+
+    Returns:
+        The layout.
+
+    Raises:
+        ValueError: the file is not readable, the layout is unknown, names or shapes differ (the error lists them and
+            says which attention would fit), a number is NaN or infinite, the attention of the model computes something
+            else than that of the project, or the strides stand elsewhere or are not told.
+        TypeError: an argument is of another type than told here.
+        FileNotFoundError: there is no such file.
+
+    Names and shapes cannot tell all, so some files load without an error and compute something else:
+
+    - Files of our own do not say the order of the maps, nor the gate, the pools and the order of the two gates. Load
+      them into what they were saved from. A plain one has torchvision's names and is taken for torchvision's, v1.5.
+    - timm's resnetaa50 (it blurs where it strides), timm's ``attn_layer="ceca"`` (its convolution goes round) and
+      files of networks for CIFAR (3x3 of stride 1 at the start) in ``stem="half"``.
+    - Files with a damaged byte inside a weight, as long as the number stays finite. Only `load_checkpoint` compares a
+      hash; compare that of a download yourself.
+    """
+    model = bare(model)
+    own = model.state_dict()
+    check_options(own, layout, keep, strides)
+    content = tensors_of(weights, "weights") if isinstance(weights, Mapping) else read_weights(weights)
+    state = without_prefixes(content, own)
+    project = layout_of(state) if layout is None else layout
+    state = renamed(state, project, to_ours=True)
+    stays = {name for name in own if keep is not None and keep in name}
+    stays |= {name for name in own if name.endswith("num_batches_tracked") and name not in state}  # old files lack them
+    if problems := differences(own, state, stays, project):
+        raise ValueError(f"the weights ({project}) do not fit {type(model).__name__}, nothing was loaded. {problems}")
+    if project != "ours":
+        same_attention(model, project, keep)
+    theirs = usual_strides(project, bool(attention_names(state))) if strides is None else strides
+    built_alike = theirs is None and project == "ours" and (layout == "ours" or not isinstance(model, ResNet))
+    if not built_alike:
+        same_strides(model, theirs, project, "say with strides=... that the weights have it there, too")
+    state = in_order_of(model, {name: tensor for name, tensor in state.items() if name not in stays}, project)
+    all_finite(state, own)
+    model.load_state_dict(own | state)
+    return project
+
+
+def export_weights(model: nn.Module, layout: str) -> State:
+    """The state dict of a network of this package under the names of another project.
+
+    Args:
+        model: a `ResNet` of this package; it may be compiled.
+        layout: "official", "timm", "pytorchcv" or "torchvision"; "ours" writes any network under its own names.
+
+    Raises:
+        ValueError: the target has no names for the model, or cannot hold what it computes; the error names it.
+        TypeError: the model is no module.
+
+    The first layer has the same name in each stem of a ResNet: what is written from ``stem="half"`` or "small" fits
+    only a network with that first layer.
+    """
+    model = bare(model)
+    if known(layout) != "ours":
+        writable(model, layout)
+        attentive = bool(attention_names(model.state_dict()))
+        if theirs := usual_strides(layout, attentive):
+            same_strides(model, theirs, layout, "write it as layout='ours'")
+    return renamed(in_order_of(model, model.state_dict(), layout), layout, to_ours=False)
+
+
+def bare(model: nn.Module) -> nn.Module:
+    """The network itself, without torch.compile, DataParallel and DistributedDataParallel around it."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a network, such as resnet50(CBAM.official), got {type(model).__name__}")
+    inner = getattr(model, "_orig_mod", None)
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        inner = model.module
+    if inner is not None:
+        return bare(inner)
+    if on_meta := [name for name, tensor in model.state_dict().items() if tensor.is_meta]:
+        raise ValueError(
+            f"{on_meta[0]} of the model is on the meta device, which holds no numbers: build the model on the CPU, or "
+            "call model.to_empty(device='cpu') first"
+        )
+    return model
+
+
+def check_options(own: State, layout: str | None, keep: str | None, strides: str | None) -> None:
+    if layout is not None:
+        known(layout)
+    if strides is not None:
+        choose("strides", strides, LAYOUTS)
+    if keep is not None and not isinstance(keep, str):
+        raise TypeError(f"keep must be a part of names, such as 'fc.', got {keep!r} of type {type(keep).__name__}")
+    if keep is not None and all(keep in name for name in own):
+        raise ValueError(f"keep={keep!r} is in every name, nothing would be loaded: say more of it, such as 'fc.'")
 
 
 def in_order_of(model: nn.Module, state: State, layout: str) -> State:
@@ -29,184 +154,16 @@ def in_order_of(model: nn.Module, state: State, layout: str) -> State:
         key = f"{name}.conv.weight"
         if isinstance(module, SpatialAttention) and isinstance(module.descriptors, ChannelPool) and key in result:
             pools = module.descriptors.pools
-            if first is not None and len(pools) == 2 and pools[0] != first:
+            if first is not None and pools[0] != first:
                 result[key] = result[key].flip(1)
     return result
 
 
-def same_strides(model: nn.Module, layout: str) -> None:
-    """Refuse to move weights between a network of layout v1 and projects whose bottlenecks are v1.5: all shapes fit."""
-    v1 = [name for name, m in model.named_modules() if isinstance(m, Bottleneck) and m.conv1.stride != (1, 1)]
-    if v1 and layout in ("torchvision", "official", "timm"):
-        raise ValueError(
-            f"{layout} has the stride of a block in its 3x3 (v1.5), this network in its first 1x1 (v1, see {v1[0]}). "
-            "All shapes fit, and the result would be wrong: build the network with layout='v1.5', or say layout='ours' "
-            "if the weights are its own"
-        )
-
-
-# ---- reading --------------------------------------------------------------------------------------------------------
-
-
-def read_weights(path: str | Path) -> State:
-    """The tensors of a file (.safetensors, or what torch.save wrote), on the CPU; no code in it is run.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, or holds more than tensors.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there: give the path of a .safetensors or .pth file")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{path} holds more than tensors, or is damaged. A pickle can run code when it is read, so it is refused; "
-            f"ask its author for a .safetensors file. ({str(error).splitlines()[0]})"
-        ) from error
-    except ImportError as error:
-        raise ImportError("reading .safetensors needs the safetensors package: pip install safetensors") from error
-    except Exception as error:  # each format has its own errors for a damaged file
-        raise ValueError(f"{path} cannot be read, it may be cut short: fetch it again ({error})") from error
-    return tensors_of(content, path)
-
-
-def tensors_of(content: Any, path: Path) -> State:
-    """A checkpoint may keep its weights under "state_dict" or "model", beside the epoch and the optimiser."""
-    for key in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ValueError(f"{path} holds no state dict: expected names and tensors, got {type(content).__name__}")
-    return dict(content)
-
-
-def load_weights(
-    model: nn.Module,
-    weights: str | Path | Mapping[str, Tensor],
-    *,
-    layout: str | None = None,
-    keep: str | None = None,
-) -> str:
-    """Load weights of any known layout into a network of this package, all or nothing.
-
-    The order of the spatial gate's two maps is that of the project, and is changed to that of the model. Files of our
-    own do not say their order: load them into the preset that they come from.
-
-    Args:
-        model: `resnet50(CBAM.official)`, for example. It is untouched if anything does not fit.
-        weights: a file or a state dict. A prefix ``module.`` is taken off.
-        layout: "ours", "torchvision", "official", "timm" or "pytorchcv"; None recognises it.
-        keep: parts of the model whose own values stay, and are not asked for in the file, as the beginning or the
-            middle of their names: "fc." for another number of classes, ".attention." for a plain file in a network with
-            attention.
-
-    Returns:
-        The layout.
-
-    Raises:
-        ValueError: the file is not readable, the layout is unknown, names or shapes differ (the error lists them), or
-            the strides of the bottlenecks stand elsewhere.
-        FileNotFoundError: there is no such file.
-    """
-    state = dict(weights) if isinstance(weights, Mapping) else read_weights(weights)
-    state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
-    layout = layout_of(state) if layout is None else known(layout)
-    same_strides(model, layout)
-    state = in_order_of(model, renamed(state, layout, to_ours=True), layout)
-    own = model.state_dict()
-    for name, tensor in own.items():
-        if (keep is not None and keep in name) or (name.endswith("num_batches_tracked") and name not in state):
-            state[name] = tensor
-    if problems := differences(own, state):
-        raise ValueError(f"the weights ({layout}) do not fit {type(model).__name__}, nothing was loaded. {problems}")
-    model.load_state_dict(state)
-    return layout
-
-
-def differences(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
-    """What differs, in words; empty if nothing does."""
-    groups = {
-        "missing in the file": [name for name in own if name not in state],
-        "not in the model": [name for name in state if name not in own],
-        "of another shape": [
-            f"{name} {tuple(state[name].shape)} instead of {tuple(own[name].shape)}"
-            for name in own
-            if name in state and state[name].shape != own[name].shape
-        ],
-    }
-    told = [
-        f"{len(names)} {what}: {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
-        for what, names in groups.items()
-        if names
-    ]
-    missing = groups["missing in the file"]
-    if missing and all(".attention" in name for name in missing):
-        told.append(
-            "The file has no attention: load with keep='.attention.', or use insert_attention on a plain network"
-        )
-    if any(name.startswith("fc.") for name in groups["of another shape"]):
-        told.append("For another number of classes load with keep='fc.'")
-    return "; ".join(told)
-
-
-# ---- writing --------------------------------------------------------------------------------------------------------
-
-
-def export_weights(model: nn.Module, layout: str) -> State:
-    """The state dict of a network of this package under the names of another project.
-
-    Args:
-        model: a `ResNet` of this package.
-        layout: "official", "timm", "pytorchcv" or "torchvision".
-
-    Raises:
-        ValueError: the target cannot hold what the model computes; the error names it.
-    """
-    same_strides(model, known(layout))
-    for name, module in model.named_modules():
-        if name.endswith(".attention") and layout != "ours" and (reason := lossy(module, layout)):
-            raise ValueError(f"{name} cannot be written as {layout}: {reason}")
-    return renamed(in_order_of(model, model.state_dict(), layout), layout, to_ours=False)
-
-
-def lossy(module: nn.Module, layout: str) -> str:
-    """Why the layout cannot hold the attention of a block; empty if it can."""
-    if isinstance(module, nn.Identity):
-        return ""
-    if layout == "torchvision":
-        return "torchvision's ResNet has no attention"
-    if isinstance(module, CBAM):
-        return lossy_cbam(module, layout)
-    kind = type(module).__name__
-    if not isinstance(module, SqueezeExcitation | EfficientChannelAttention):
-        return f"nobody else has a place for {kind}"
-    if layout != "timm":
-        return f"only timm has a place for {kind}"
-    if module.gate.init == "identity":
-        return "its gate is twice the sigmoid (init='identity'), which only this package has"
-    return "" if (module.pool, module.gate.function) == ("avg", "sigmoid") else "it is not the sigmoid of the average"
-
-
-def lossy_cbam(cbam: CBAM, layout: str) -> str:
-    channel, spatial = cbam.channel_attention, cbam.spatial_attention
-    if cbam.order != "channel-first":
-        return f"order={cbam.order!r}, everybody else has channel-first only"
-    if channel.gate.init == "identity":
-        return "its gates are twice the sigmoid (init='identity'), which only this package has"
-    if channel.gate.function != "sigmoid" or set(channel.pools) != {"avg", "max"}:
-        return "its channel gate is not the sigmoid of avg+max"
-    if not isinstance(spatial, SpatialAttention) or not isinstance(spatial.norm, nn.BatchNorm2d):
-        return "it has no batch norm in the spatial gate, and they have one"
-    if not isinstance(spatial.descriptors, ChannelPool) or set(spatial.descriptors.pools) != {"avg", "max"}:
-        return "its spatial gate is not made from avg and max"
-    if spatial.conv.bias is not None or (layout != "timm" and spatial.conv.kernel_size != (7, 7)):
-        return "its spatial convolution is not 7x7 without a bias"
-    if layout != "timm" and channel.W_0.bias is None:
-        return "its MLP has no biases, and theirs has: build it with CBAM.official"
-    return ""
+def all_finite(state: State, own: State) -> None:
+    """Refuse NaN and infinity, also those that come from a smaller dtype of the model."""
+    for name, tensor in state.items():
+        if bad := int((~tensor.to(own[name].dtype).isfinite()).sum()):
+            raise ValueError(
+                f"{bad} of {tensor.numel()} numbers in {name} are NaN or infinite in {own[name].dtype}, nothing was "
+                "loaded: fetch the file again, or load weights from before the training went wrong"
+            )

@@ -23,6 +23,7 @@ from cbam_lite import (
     cat_photo,
     evaluate,
     insert_attention,
+    load_weights,
     masked_folder,
     split,
 )
@@ -52,6 +53,28 @@ def cifar_test_images(n: int) -> LabelledImages:
 def trained() -> cifar.CifarResNet:
     needs("cifar-resnets")
     return cifar.trained_resnet20(DATA)
+
+
+def test_trained_files_load_with_their_prefix_and_beside_an_accuracy() -> None:
+    """The files keep ``module.`` before each name, under "state_dict", with a "best_prec1" beside it."""
+    model = trained()
+    other = cifar.CifarResNet(20)
+    assert load_weights(other, DATA / "cifar-resnets" / "resnet20-12fca82f.th", layout="ours") == "ours"
+    assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in other.state_dict().items())
+
+
+def test_damaged_trained_files_are_refused_or_leave_finite_numbers(tmp_path: Path) -> None:
+    whole = (needs("cifar-resnets") / "resnet20-12fca82f.th").read_bytes()
+    model, refused = cifar.CifarResNet(20), 0
+    for place in range(1000, len(whole) - 8, len(whole) // 40):
+        (tmp_path / "a.th").write_bytes(whole[:place] + b"\xff" * 8 + whole[place + 8 :])
+        try:
+            load_weights(model, tmp_path / "a.th", layout="ours")
+        except ValueError as error:
+            assert "a.th" in str(error) or "NaN or infinite" in str(error)
+            refused += 1
+        assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
+    assert refused > 20  # eight such bytes hold a float that is NaN, unless they lie in the padding
 
 
 def accuracy(model: nn.Module) -> float:
