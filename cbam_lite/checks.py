@@ -2,10 +2,10 @@
 
 import difflib
 import math
-import numbers
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
 from torch import Tensor, nn
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -32,9 +32,9 @@ def positive_int(name: str, value: int) -> int:
 
 
 def number(name: str, value: float | Tensor, low: float = -math.inf, high: float = math.inf) -> float:
-    """The value if it is one finite number from low to high; a tensor or an array of one number counts as one."""
-    value = value.item() if isinstance(value, Tensor) and value.dim() == 0 else value
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    """The value if it is one finite number from low to high, as Python's; a scalar of NumPy or PyTorch is a number."""
+    value = value.item() if isinstance(value, Tensor | np.ndarray | np.generic) and value.ndim == 0 else value
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}")
     if not (low <= value <= high and math.isfinite(value)):
         fix = "use a finite number" if (low, high) == (-math.inf, math.inf) else f"use {low:g} to {high:g}"
@@ -43,13 +43,13 @@ def number(name: str, value: float | Tensor, low: float = -math.inf, high: float
 
 
 def whole(name: str, value: int, low: int = 0, high: int = 2**63 - 1) -> int:
-    """The value if it is a whole number from low to high, as an int."""
-    value = value.item() if isinstance(value, Tensor) and value.dim() == 0 else value
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    """The value if it is a whole number from low to high, as Python's."""
+    value = value.item() if isinstance(value, Tensor | np.ndarray | np.generic) and value.ndim == 0 else value
+    if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be a whole number, got {value!r} of type {type(value).__name__}")
     if not low <= value <= high:
         raise ValueError(f"{name}={value} must be at {f'least {low}' if value < low else f'most {high}'}")
-    return int(value)
+    return value
 
 
 def sequence(name: str, values: Iterable[float], low: float = -math.inf, high: float = math.inf) -> list[float]:
