@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cbam_lite.checks import choose
+from cbam_lite.checks import choose, number, whole
 
 FOLDER = Path(__file__).with_name("results")
 EXPERIMENTS = ("defects", "defects_finetune", "cifar10", "cifar10_finetune")
@@ -71,9 +71,11 @@ def read_scores(table: str = "localisation", **where: object) -> list[Score]:
         >>> read_scores(network="CBAM", method="LayerCAM", metric="pointing", seed=0)
 
     Raises:
-        ValueError: there is no such table.
+        ValueError: there is no such table, or no such column.
     """
     choose("table", table, LOCALISATIONS)
+    for name in where:
+        choose("column", name, Score.__dataclass_fields__)
     rows = csv.DictReader(line for line in text_of(table).splitlines() if not line.startswith("#"))
     kinds = (str, int, str, str, str, str, float, float, float, int, int)
     scores = [Score(*(kind(text) for kind, text in zip(kinds, row.values(), strict=True))) for row in rows]
@@ -111,10 +113,13 @@ def final_accuracy(
     """Test accuracies of one variant after an epoch (the last, if None), one for each seed, in the order of the seeds.
 
     Raises:
-        ValueError: no run of that name is there.
+        ValueError: no run of that name is there, or not that epoch of it.
     """
+    if not rows:
+        raise ValueError("rows is empty: give those of read_results(...)")
     choose("variant", variant, dict.fromkeys(row.variant for row in rows))
-    last = max(row.epoch for row in rows) if epoch is None else epoch
+    last = max(row.epoch for row in rows)
+    last = last if epoch is None else whole("epoch", epoch, 0, last)
     found = sorted((row.seed, row.test_accuracy) for row in rows if row.variant == variant and row.epoch == last)
     return np.array([accuracy for _, accuracy in found])
 
@@ -134,10 +139,17 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
         level: how often, over many repetitions, the interval would contain the true mean.
 
     Raises:
-        ValueError: fewer than two values, which have no spread.
+        ValueError: fewer than two values, which have no spread, or a level that is no share.
+        TypeError: the values are not numbers.
         ImportError: SciPy is not installed.
     """
-    x = np.asarray(values, dtype=float)
+    try:
+        x = np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"values={values!r:.60} must be a list of numbers, one for each seed ({error})") from error
+    number("level", level, 0, 1)
+    if x.ndim > 1:
+        raise ValueError(f"values have the shape {x.shape}: give the numbers of one variant, (seeds,)")
     if x.size < 2:
         raise ValueError(f"{x.size} values have no spread: an interval needs at least 2 seeds")
     try:

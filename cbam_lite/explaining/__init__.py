@@ -1,5 +1,5 @@
 """Where a network looked, as in the book's fourth part.
 
-1. `methods`: from activation and gradient to a map. `gradcam`: get both from any network.
+1. `methods`: from activation and gradient to a map. `gradcam`: get both from any network, `layers`: by name.
 2. `localize`: is the map where the defect is? `faithfulness`: is it what the network used?
 """

@@ -5,15 +5,16 @@ equal value are ordered at random, by a seed; their order in memory would favour
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cbam_lite.checks import positive_int
-from cbam_lite.explaining.gradcam import Score, layer_of, logit
+from cbam_lite.checks import function, module, number, output_of, positive_int, sequence, tensor, whole
+from cbam_lite.explaining.gradcam import Score, class_numbers, of_class
+from cbam_lite.explaining.layers import layer_of
 from cbam_lite.networks.modes import evaluating
 
 Fill = Callable[[Tensor], Tensor]  # images -> what stands where pixels are taken away, same shape
@@ -21,39 +22,54 @@ Fill = Callable[[Tensor], Tensor]  # images -> what stands where pixels are take
 
 def probability(classes: Tensor | Sequence[int] | int) -> Score:
     """The softmax of one class for each image; to measure with, not to take gradients of (see `logit`)."""
-    return lambda output: logit(classes)(output.softmax(1))
+    numbers = class_numbers("classes", classes)
+    return lambda output: of_class("classes", numbers, output.softmax(1) if isinstance(output, Tensor) else output)
 
 
 def order(maps: Tensor, seed: int = 0) -> Tensor:
     """The rank of each pixel in its map, 0 for the largest value, (N, H, W), int64; ties at random."""
-    N, H, W = maps.shape
-    shuffled = torch.randperm(H * W, generator=torch.Generator().manual_seed(seed)).to(maps.device)
+    N, H, W = finite("maps", tensor("maps", maps, "N, H, W")).shape
+    shuffled = torch.randperm(H * W, generator=torch.Generator().manual_seed(whole("seed", seed))).to(maps.device)
     by_value = maps.flatten(1)[:, shuffled].argsort(stable=True, dim=1, descending=True)
     pixels = shuffled[by_value]  # (N, HW), the most important first
     ranks = torch.arange(H * W, device=maps.device).expand(N, -1)
     return torch.empty_like(pixels).scatter_(1, pixels, ranks).view(N, H, W)
 
 
-def checked(images: Tensor, maps: Tensor) -> None:
-    if images.dim() != 4 or maps.shape != (len(images), *images.shape[2:]):
+def finite(name: str, maps: Tensor) -> Tensor:
+    if not maps.isfinite().all():
+        raise ValueError(f"{name} hold NaN or infinity, which cannot be ordered")
+    return maps
+
+
+def checked(model: nn.Module, images: Tensor, maps: Tensor, score: Score) -> None:
+    """An error unless the model can be asked about these images, and every image has its map."""
+    module("model", model)
+    tensor("images", images, "N, C, H, W", floating=True, least=1)
+    tensor("maps", maps, "N, H, W")
+    function("score", score, "use score=probability(3) for one class, or a function of the model's output")
+    if maps.shape != (len(images), *images.shape[2:]):
         raise ValueError(
             f"images have the shape {tuple(images.shape)}, maps {tuple(maps.shape)}: give (N, C, H, W) and (N, H, W), "
             "and bring maps to the size of the images with resize(maps, images.shape[2:])"
         )
-    if not maps.isfinite().all():
-        raise ValueError("maps hold NaN or infinity, which cannot be ordered")
+    finite("maps", maps)
+    if maps.device != images.device:
+        raise ValueError(f"maps are on {maps.device}, images on {images.device}: use maps.to(images.device)")
 
 
 @torch.no_grad()
 def scores(model: nn.Module, images: Tensor, score: Score) -> Tensor:
     """The score of each image, (N,), in eval mode; the model is left as it was."""
     with evaluating(model):
-        result = score(model(images)).float().cpu()
+        result = score(output_of(model, images))
+    if not isinstance(result, Tensor):
+        raise TypeError(f"score gave {type(result).__name__}: compute a tensor (N,) from the model's output")
     if result.shape != images.shape[:1]:
         raise ValueError(
             f"score gave {tuple(result.shape)} for {len(images)} images: it has to give one number for each"
         )
-    return result
+    return result.float().cpu()
 
 
 # ---- take pixels away, or show them ---------------------------------------------------------------------------------
@@ -61,12 +77,13 @@ def scores(model: nn.Module, images: Tensor, score: Score) -> Tensor:
 
 def mean_colour(images: Tensor) -> Tensor:
     """Each image's mean colour everywhere: what `deletion` puts in."""
+    N, C, H, W = tensor("images", images, "N, C, H, W", floating=True).shape
     return images.mean((2, 3), keepdim=True).expand_as(images)
 
 
 def blurred(images: Tensor) -> Tensor:
     """Each image without its details: what `insertion` starts from. A sharp-edged hole would be a detail of its own."""
-    H, W = images.shape[2:]
+    N, C, H, W = tensor("images", images, "N, C, H, W", floating=True).shape
     few = nn.functional.adaptive_avg_pool2d(images, (max(1, H // 16), max(1, W // 16)))
     return nn.functional.interpolate(few, (H, W), mode="bicubic", align_corners=False)
 
@@ -97,8 +114,8 @@ def deletion(
     Returns:
         (N, steps + 1): the score with 0, 1/steps, ..., all pixels taken away.
     """
-    checked(images, maps)
-    return exchange(model, images, fill(images), maps, score, steps, seed)
+    checked(model, images, maps, score)
+    return exchange(model, images, filling(fill, images), maps, score, steps, seed)
 
 
 def insertion(
@@ -115,8 +132,17 @@ def insertion(
 
     As `deletion`, from nothing (that is, `fill`) to the whole image. Returns (N, steps + 1).
     """
-    checked(images, maps)
-    return exchange(model, fill(images), images, maps, score, steps, seed)
+    checked(model, images, maps, score)
+    return exchange(model, filling(fill, images), images, maps, score, steps, seed)
+
+
+def filling(fill: Fill, images: Tensor) -> Tensor:
+    """What stands where pixels are taken away."""
+    found = function("fill", fill, "give one of images, mean_colour or blurred for example")(images)
+    if not isinstance(found, Tensor) or found.shape != images.shape:
+        shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise ValueError(f"fill gave {shape} for images {tuple(images.shape)}: it has to give the same shape")
+    return found
 
 
 def exchange(model: nn.Module, start: Tensor, end: Tensor, maps: Tensor, score: Score, steps: int, seed: int) -> Tensor:
@@ -128,6 +154,9 @@ def exchange(model: nn.Module, start: Tensor, end: Tensor, maps: Tensor, score: 
 
 def auc(curves: Tensor) -> Tensor:
     """The area under curves (N, steps + 1) over the share of pixels, by trapezoids: (N,)."""
+    N, points = tensor("curves", curves, "N, steps + 1").shape
+    if points < 2:
+        raise ValueError(f"curves has the shape {tuple(curves.shape)}: an area needs at least 2 points")
     return torch.trapezoid(curves, dx=1 / (curves.shape[1] - 1), dim=1)
 
 
@@ -149,11 +178,18 @@ def impute(image: Tensor, gone: Tensor, noise: float = 0.01, seed: int = 0) -> T
     Raises:
         ValueError: all pixels are gone.
     """
+    C, H, W = tensor("image", image, "C, H, W", floating=True, least=1).shape
+    if not isinstance(gone, Tensor) or gone.dtype != torch.bool:
+        found = gone.dtype if isinstance(gone, Tensor) else type(gone).__name__
+        raise TypeError(f"gone is {found}: give a torch.Tensor (H, W) of bool, True where a pixel is gone")
+    if gone.shape != (H, W):
+        raise ValueError(f"gone has the shape {tuple(gone.shape)}, but the image {tuple(image.shape)} needs {(H, W)}")
+    number("noise", noise, 0)
+    whole("seed", seed)
     if gone.all():
         raise ValueError("all pixels are gone: nothing is left to fill them from")
     if not gone.any():
         return image.clone()
-    C, H, W = image.shape
     values = filled(image.double().cpu().numpy().reshape(C, -1), gone.cpu().numpy())
     values += noise * np.random.default_rng(seed).standard_normal(values.shape)
     result = image.flatten(1).clone()
@@ -207,8 +243,8 @@ def road(
     Returns:
         ``(morf, lerf)``, each (N, fractions): most relevant first, least relevant first.
     """
-    checked(images, maps)
-    if not all(0 < fraction < 1 for fraction in fractions):
+    checked(model, images, maps, score)
+    if not all(0 < fraction < 1 for fraction in sequence("fractions", fractions)):
         raise ValueError(f"fractions={tuple(fractions)} are shares of the image: use numbers above 0 and below 1")
     ranks, pixels = order(maps, seed), maps[0].numel()
     curves = []
@@ -224,6 +260,10 @@ def road(
 
 def combined(morf: Tensor, lerf: Tensor) -> Tensor:
     """ROAD combined: the mean of (LeRF - MoRF) / 2, (N,). Larger is better; a random map gives about 0."""
+    if tensor("morf", morf, "N, fractions").shape != tensor("lerf", lerf, "N, fractions").shape:
+        raise ValueError(
+            f"morf is {tuple(morf.shape)} and lerf {tuple(lerf.shape)}: give both results of one road(...)"
+        )
     return (lerf - morf).mean(1) / 2
 
 
@@ -243,14 +283,19 @@ def cascade(model: nn.Module, stages: Sequence[str], seed: int = 0) -> Iterator[
 
     Raises:
         ValueError: there is no such module, it has no weights, or one of its modules cannot be initialised.
+        TypeError: `stages` is no list of names.
     """
+    module("model", model)
+    whole("seed", seed)
+    if isinstance(stages, str) or not isinstance(stages, Iterable) or not all(isinstance(s, str) for s in stages):
+        raise TypeError(f"stages={stages!r:.60} must be a list of names, from the output down: ['fc', 'layer4']")
     net, forgetful = copy.deepcopy(model), []
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for stage in stages:
             forget(stage, layer_of(net, stage))
             forgetful.append((stage, copy.deepcopy(net)))
-    yield from forgetful  # behind the block, so that random numbers drawn by the caller change nothing
+    return iter(forgetful)  # behind the block, so that random numbers drawn by the caller change nothing
 
 
 def forget(name: str, stage: nn.Module) -> None:
@@ -258,10 +303,10 @@ def forget(name: str, stage: nn.Module) -> None:
     own = [(child, m) for child, m in stage.named_modules() if any(True for _ in m.parameters(recurse=False))]
     if not own:
         raise ValueError(f"{name} has no weights to forget: choose a stage that has")
-    for child, module in own:
-        if not hasattr(module, "reset_parameters"):
-            raise ValueError(f"{name}.{child} ({type(module).__name__}) has weights, but no reset_parameters()")
-        module.reset_parameters()
+    for child, part in own:
+        if not hasattr(part, "reset_parameters"):
+            raise ValueError(f"{name}.{child} ({type(part).__name__}) has weights, but no reset_parameters()")
+        part.reset_parameters()
 
 
 def rank_correlation(a: Tensor, b: Tensor, *, absolute: bool = False) -> Tensor:
@@ -271,7 +316,7 @@ def rank_correlation(a: Tensor, b: Tensor, *, absolute: bool = False) -> Tensor:
         a, b: signed maps of one size.
         absolute: compare how strong places are, not which sign they have. Needs SciPy.
     """
-    if a.shape != b.shape:
+    if tensor("a", a, "N, h, w").shape != tensor("b", b, "N, h, w").shape:
         raise ValueError(f"maps of {tuple(a.shape)} and {tuple(b.shape)} cannot be compared: resize one of them")
     try:
         from scipy.stats import rankdata

@@ -8,13 +8,13 @@ Every map here is raw and signed. What happens to it afterwards has names: `posi
 """
 
 import contextlib
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from cbam_lite.checks import choose
+from cbam_lite.checks import choose, function, height_and_width, module, output_of, tensor
+from cbam_lite.explaining.layers import layer_of, map_of, names_of, refuse_other_layouts
 from cbam_lite.explaining.methods import METHODS, Method
 from cbam_lite.networks.modes import evaluating
 
@@ -30,25 +30,50 @@ def logit(classes: Tensor | Sequence[int] | int) -> Score:
     Take the logit, not the softmax: where a class is almost certain, the softmax is flat and its gradient vanishes.
     """
 
-    def score(output: Tensor) -> Tensor:
-        chosen = torch.as_tensor(classes, device=output.device)
-        chosen = chosen.expand(len(output)) if chosen.dim() == 0 else chosen
-        if len(chosen) != len(output):
-            raise ValueError(f"{len(chosen)} classes for {len(output)} images: give one class for each image")
-        low, high = (int(chosen.min()), int(chosen.max())) if len(chosen) else (0, 0)
-        if low < 0 or high >= output.shape[1]:
-            raise ValueError(f"classes {low} to {high} of {output.shape[1]} outputs: count classes from 0")
-        return output.gather(1, chosen[:, None])[:, 0]
-
-    return score
+    numbers = class_numbers("classes", classes)
+    return lambda output: of_class("classes", numbers, output)
 
 
-def contrast(first: int, second: int) -> Score:
+def contrast(first: Tensor | Sequence[int] | int, second: Tensor | Sequence[int] | int) -> Score:
     """How much more the model says `first` than `second`: the difference of two logits."""
-    return lambda output: output[:, first] - output[:, second]
+    a, b = class_numbers("first", first), class_numbers("second", second)
+    return lambda output: of_class("first", a, output) - of_class("second", b, output)
+
+
+def class_numbers(name: str, classes: Tensor | Sequence[int] | int) -> Tensor:
+    """One class, or one for each image, as int64."""
+    try:
+        numbers = torch.as_tensor(classes)
+    except (TypeError, ValueError, RuntimeError):
+        numbers = torch.zeros(())  # no tensor of whole numbers, which is said next
+    if numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool or numbers.dim() > 1:
+        raise TypeError(
+            f"{name}={classes!r} must be whole numbers, one for all images or one for each: "
+            "for a name use its place in the list of classes, data.classes.index('pit')"
+        )
+    return numbers.long()
+
+
+def of_class(name: str, numbers: Tensor, output: Tensor) -> Tensor:
+    """The outputs (B,) of these classes; the model has to give logits (B, classes)."""
+    if not isinstance(output, Tensor) or output.dim() != 2:
+        found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise ValueError(f"the model gives {found}, not (B, classes): make score a function of yours that picks (B,)")
+    chosen = numbers.to(output.device, copy=True)  # a copy is an ordinary tensor, also of one made in inference mode
+    chosen = chosen.expand(len(output)) if chosen.dim() == 0 else chosen
+    if len(chosen) != len(output):
+        raise ValueError(f"{len(chosen)} {name} for {len(output)} images: give one class for each image")
+    low, high = (int(chosen.min()), int(chosen.max())) if len(chosen) else (0, 0)
+    if low < 0 or high >= output.shape[1]:
+        raise ValueError(f"{name} {low} to {high} of {output.shape[1]} outputs: count classes from 0")
+    return output.gather(1, chosen[:, None])[:, 0]
 
 
 # ---- activations and gradients --------------------------------------------------------------------------------------
+
+
+class RanTwice(RuntimeError):
+    """A layer ran twice in one pass, so it has two activations."""
 
 
 @contextlib.contextmanager
@@ -61,15 +86,19 @@ def capture(model: nn.Module, layers: Mapping[str, nn.Module]) -> Iterator[dict[
 
     Raises:
         RuntimeError: a layer runs twice in one pass, as a module that is shared does.
+        TypeError: `layers` is no mapping from names to modules, or a layer gives no tensor.
     """
+    module("model", model)
+    if not isinstance(layers, Mapping):
+        raise TypeError(f"layers must be {{name: module}}, got {type(layers).__name__}: {{'layer4': model.layer4}}")
+    for name, layer in layers.items():
+        module(f"layers[{name!r}]", layer)
     caught: dict[str, Tensor] = {}
 
     def catch(name: str) -> Callable[..., Tensor]:
         def hook(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
             if name in caught:
-                raise RuntimeError(
-                    f"{name} ran twice in one pass: choose a layer that runs once, the block, for example"
-                )
+                raise RanTwice(f"{name} ran twice in one pass: choose a layer that runs once, the block, for example")
             if not isinstance(output, Tensor):
                 raise TypeError(f"{name} gives {type(output).__name__}, not a tensor: choose a layer inside it")
             depends = bool(caught) and output.requires_grad  # on a layer that is caught already
@@ -107,27 +136,45 @@ def cam(
         layers: names as in ``model.named_modules()``. The block's output is the fair place for a plain network and for
             one with attention.
         score: from the model's output to one number for each image, (B,): `logit`, `contrast`, or a function of yours.
-        method: a name of `METHODS`, or a function of activation and gradient.
+        method: a name of `METHODS`, or a function of activation A and gradient G that gives (B, h, w). The five of
+            `METHODS` want A as (B, C, h, w). A function gets them as the layer gives them, as tokens, for example.
 
     Returns:
         ``{layer: map}``, each (B, h, w), float32 (float64 stays), at the resolution of the layer, with its sign.
 
     Raises:
-        ValueError: a layer is not there, the score is not one number for each image, it does not depend on a layer, or
-            its gradient is zero everywhere.
+        ValueError: a layer is not there, the score is not one number for each image, it does not depend on a layer, its
+            gradient is zero everywhere, or the activation has no such layout as the method wants.
         RuntimeError: a layer runs twice, or not at all.
-        TypeError: the model is a `DataParallel`, or a layer gives no tensor.
+        TypeError: the model is a `DataParallel`, a layer gives no tensor, or an argument is of another kind.
 
     Example:
         >>> maps = cam(model, images, "layer4", logit(3))
+
+        Swin transformers keep channels last, (B, h, w, C). Shapes alone do not tell that, so permute them::
+
+            def swin(A, G):
+                return grad_cam(A.permute(0, 3, 1, 2), G.permute(0, 3, 1, 2))
+
+        A ViT has tokens, (B, 1 + h w, C), the first of them for the class::
+
+            def vit(A, G):
+                A, G = (x[:, 1:].mT.unflatten(2, (14, 14)) for x in (A, G))  # (B, C, h, w)
+                return grad_cam(A, G)
+
+        >>> maps = cam(model, images, "features.7", logit(3), swin)
     """
+    module("model", model)
     if isinstance(model, nn.DataParallel):
         raise TypeError("DataParallel runs copies of the model, whose maps would mix: explain model.module instead")
-    names = [layers] if isinstance(layers, str) else list(layers)
-    function = METHODS[choose("method", method, METHODS)] if isinstance(method, str) else method
+    tensor("images", images, "B, ...", least=1)
+    function("score", score, f"use score=logit({score if isinstance(score, int) else 3}) for the logit of a class")
     network = model._orig_mod if isinstance(model, torch._dynamo.OptimizedModule) else model
+    names = names_of(network, layers)
+    chosen = METHODS[choose("method", method, METHODS)] if isinstance(method, str) else method
+    function("method", chosen, f"give one of A and G, or a name, {', '.join(METHODS)}")
     with capture(network, {name: layer_of(network, name) for name in names}) as caught:
-        scores = score(network(images.clone()))
+        scores = score(output_of(network, images.clone()))
         if missing := [name for name in names if name not in caught]:
             raise RuntimeError(
                 f"{', '.join(missing)} did not run: choose layers that the forward pass of the model uses"
@@ -136,24 +183,17 @@ def cam(
     result = {}
     for name, A, G in zip(caught, caught.values(), gradients, strict=True):
         A, G = A.detach(), G.detach()
+        if chosen in METHODS.values():
+            refuse_other_layouts(name, network.get_submodule(name), A, images)
         wide = torch.float64 if A.dtype == torch.float64 else torch.float32
-        result[name] = function(A.to(wide), G.to(wide))
+        result[name] = map_of(chosen, name, A.to(wide), G.to(wide))
     return {name: result[name] for name in names}
-
-
-def layer_of(model: nn.Module, name: str) -> nn.Module:
-    """The module of that name, or an error with the closest name and the parts that the model is made of."""
-    known = dict(model.named_modules())
-    if name in known:
-        return known[name]
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    parts = ", ".join(child for child, _ in model.named_children())
-    raise ValueError(f"{type(model).__name__} has no layer {name!r}: {hint}Its parts are {parts}; see named_modules()")
 
 
 def gradients_of(scores: Tensor, caught: Mapping[str, Tensor], B: int) -> list[Tensor]:
     """The gradient of the scores with respect to each caught activation, or an error that says what is wrong."""
+    if not isinstance(scores, Tensor):
+        raise TypeError(f"score gave {type(scores).__name__}: compute a tensor ({B},) from the model's output")
     if scores.shape != (B,):
         raise ValueError(f"score gave {tuple(scores.shape)} for {B} images: it has to give one number for each, ({B},)")
     if not scores.requires_grad:
@@ -178,12 +218,15 @@ def gradients_of(scores: Tensor, caught: Mapping[str, Tensor], B: int) -> list[T
 
 def positive(maps: Tensor) -> Tensor:
     """What speaks for the score: negative values become 0. (B, h, w) -> (B, h, w)"""
+    B, h, w = tensor("maps", maps, "B, h, w").shape
     return maps.clamp_min(0)
 
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear, corners not aligned, as all CAM libraries do it. (B, h, w) -> (B, H, W)"""
-    return nn.functional.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+    B, h, w = tensor("maps", maps, "B, h, w", floating=True).shape
+    H, W = height_and_width("size", size)
+    return nn.functional.interpolate(maps[:, None], (H, W), mode="bilinear", align_corners=False)[:, 0]
 
 
 def normalise(maps: Tensor) -> Tensor:
@@ -192,5 +235,6 @@ def normalise(maps: Tensor) -> Tensor:
     The smallest value is subtracted, so a floor under the whole map is gone, and with it all that an energy metric
     measures.
     """
+    B, h, w = tensor("maps", maps, "B, h, w", floating=True).shape
     low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
     return (maps - low) / torch.where(high == low, 1, high - low)

@@ -1,11 +1,25 @@
-"""The five methods: how a layer's activation A and its gradient G become one map. `gradcam` gets A and G."""
+"""The five methods: how a layer's activation A and its gradient G become one map. `gradcam` gets A and G.
+
+All five want channels first, (B, C, h, w). For other layouts, a method of your own permutes A and G; see `cam`.
+"""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from cbam_lite.checks import number, tensor
+
 Method = Callable[[Tensor, Tensor], Tensor]  # activation A and gradient G, both (B, C, h, w) -> raw map (B, h, w)
+
+
+def channels_first(A: Tensor, G: Tensor) -> tuple[int, int, int, int]:
+    """B, C, h, w of activation and gradient, or an error that says what is wrong with them."""
+    tensor("A", A, "B, C, h, w", floating=True)
+    if tensor("G", G, "B, C, h, w", floating=True).shape != A.shape:
+        raise ValueError(f"G is {tuple(G.shape)} and A {tuple(A.shape)}: give a gradient of the activation's shape")
+    B, C, h, w = A.shape
+    return B, C, h, w
 
 
 def grad_cam(A: Tensor, G: Tensor) -> Tensor:
@@ -15,6 +29,7 @@ def grad_cam(A: Tensor, G: Tensor) -> Tensor:
 
         L = sum_k w_k A_k        w_k = mean_ij G_k
     """
+    B, C, h, w = channels_first(A, G)
     return (G.mean((2, 3), keepdim=True) * A).sum(1)
 
 
@@ -33,6 +48,8 @@ def grad_cam_plus_plus(A: Tensor, G: Tensor, eps: float = 0.0) -> Tensor:
         eps: added to the denominator before anything is cancelled, as the grad-cam package does with 1e-6. That is not
             small beside squared gradients, and changes the map.
     """
+    B, C, h, w = channels_first(A, G)
+    number("eps", eps, 0)
     S, g = A.sum((2, 3), keepdim=True), G.clamp_min(0)
     alpha_g = g**3 / (2 * g**2 + S * g**3 + eps) if eps else g / (2 + S * g)
     return (alpha_g.sum((2, 3), keepdim=True) * A).sum(1)
@@ -50,7 +67,8 @@ def xgrad_cam(A: Tensor, G: Tensor, eps: float = 0.0) -> Tensor:
         eps: added to the denominator; the grad-cam package takes 1e-7. Without it, a channel whose activations add up
             to 0 has weight 0.
     """
-    S = A.sum((2, 3), keepdim=True) + eps
+    channels_first(A, G)
+    S = A.sum((2, 3), keepdim=True) + number("eps", eps, 0)
     w = torch.where(S == 0, 0, (G * A).sum((2, 3), keepdim=True) / torch.where(S == 0, 1, S))
     return (w * A).sum(1)
 
@@ -62,6 +80,7 @@ def hires_cam(A: Tensor, G: Tensor) -> Tensor:
 
         L = sum_k G_k A_k
     """
+    B, C, h, w = channels_first(A, G)
     return (G * A).sum(1)
 
 
@@ -72,6 +91,7 @@ def layer_cam(A: Tensor, G: Tensor) -> Tensor:
 
         L = sum_k max(G_k, 0) A_k
     """
+    B, C, h, w = channels_first(A, G)
     return (G.clamp_min(0) * A).sum(1)
 
 

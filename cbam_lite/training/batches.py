@@ -1,12 +1,15 @@
 """Batches of any data set, random changes of the images in them, and what a network says about all of them."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset, default_collate
 
+from cbam_lite.checks import module, output_of, positive_int, tensor, whole
 from cbam_lite.networks.modes import evaluating
 from cbam_lite.training.images import LabelledImages
 
@@ -18,12 +21,44 @@ def batch(data: Dataset[Any], index: Tensor, device: torch.device | str = "cpu")
     if isinstance(data, LabelledImages):
         images, labels = data.images[index].to(device).float() / 255, data.labels[index]
     else:
-        images, labels = default_collate([data[i] for i in index.tolist()])
-    return images.to(device), labels.to(device)
+        images, labels = collated([data[i] for i in index.tolist()])
+    return images.to(device), labels.long().to(device)
+
+
+def collated(items: list[Any]) -> tuple[Tensor, Tensor]:
+    """Images and labels of items (image, label), or an error that says what else the data set gives."""
+    for item in items:
+        if not isinstance(item, tuple | list) or len(item) != 2:
+            raise TypeError(
+                f"the data set gives {type(item).__name__}, not (image, label): use TensorDataset, for example"
+            )
+    try:
+        images, labels = default_collate(items)
+    except (TypeError, RuntimeError) as error:
+        raise ValueError(
+            f"images of the data set make no batch: give tensors (3, H, W) of one size ({error})"
+        ) from error
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        found = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise TypeError(f"images of the data set are {found}: give float32 from 0 to 1, uint8 divided by 255")
+    return images, whole_labels(labels)
+
+
+def whole_labels(labels: Any) -> Tensor:
+    """Labels (B,) if they are whole numbers."""
+    if not isinstance(labels, Tensor) or labels.is_floating_point() or labels.dtype == torch.bool:
+        found = labels.dtype if isinstance(labels, Tensor) else f"{labels[0]!r}, ..."
+        raise TypeError(f"labels are {found}: give whole numbers, for names classes.index(name)")
+    if labels.dim() != 1:
+        raise ValueError(
+            f"labels of a batch have the shape {tuple(labels.shape)}, expected (B,): one number for each image"
+        )
+    return labels
 
 
 def flips(images: Tensor, g: Generator) -> Tensor:
     """Each image mirrored left to right, and top to bottom, with probability 1/2: surfaces have no "up"."""
+    B, C, H, W = randomly("images", images, g).shape
     for dim in (2, 3):
         mirrored = torch.rand(len(images), 1, 1, 1, generator=g) < 0.5
         images = torch.where(mirrored.to(images.device), images.flip(dim), images)
@@ -32,7 +67,8 @@ def flips(images: Tensor, g: Generator) -> Tensor:
 
 def shifts_and_mirrors(images: Tensor, g: Generator, pixels: int = 4) -> Tensor:
     """What CIFAR-10 is trained with: each image moved by up to 4 pixels (zeros come in), half of them mirrored."""
-    B, C, H, W = images.shape
+    B, C, H, W = randomly("images", images, g).shape
+    whole("pixels", pixels)
     padded = nn.functional.pad(images, [pixels] * 4)  # (B, C, H + 8, W + 8)
     top, left = torch.randint(2 * pixels + 1, (2, B, 1), generator=g).to(images.device)
     rows, columns = torch.arange(H, device=images.device) + top, torch.arange(W, device=images.device) + left  # (B, H)
@@ -42,6 +78,14 @@ def shifts_and_mirrors(images: Tensor, g: Generator, pixels: int = 4) -> Tensor:
     return torch.where(mirrored.to(images.device), moved.flip(3), moved)
 
 
+def randomly(name: str, images: Tensor, g: Generator) -> Tensor:
+    """Images (B, C, H, W), or an error that says what is wrong with them or with the randomness."""
+    if not isinstance(g, Generator) or g.device.type != "cpu":
+        found = g.device if isinstance(g, Generator) else repr(g)
+        raise TypeError(f"g must be a torch.Generator on the CPU, got {found}: use torch.Generator().manual_seed(0)")
+    return tensor(name, images, "B, C, H, W")
+
+
 @torch.no_grad()
 def predict(model: nn.Module, data: Dataset[Any], *, batch_size: int = 256) -> tuple[Tensor, Tensor]:
     """The logits (N, classes) of a model for every image, and the true labels (N,), both on the CPU.
@@ -49,13 +93,17 @@ def predict(model: nn.Module, data: Dataset[Any], *, batch_size: int = 256) -> t
     The model runs in eval mode, on its device; afterwards each of its modules has the mode it had.
 
     Raises:
-        ValueError: there are no images.
+        ValueError: there are no images, or the model cannot run on them.
+        TypeError: `data` is a tensor or a `DataLoader`, not a data set.
     """
-    device, parts = next(model.parameters()).device, []
+    tensors = itertools.chain(module("model", model).parameters(), model.buffers())
+    device, parts = next(tensors, torch.empty(0)).device, []
+    index = torch.arange(size_of("data", data))
     with evaluating(model):
-        for index in torch.split(torch.arange(size_of(data)), batch_size):
-            images, labels = batch(data, index, device)
-            parts.append((model(images).float().cpu(), labels.cpu()))
+        for some in torch.split(index, positive_int("batch_size", batch_size)):
+            images, labels = batch(data, some, device)
+            logits = one_for_each(output_of(model, images), len(labels))
+            parts.append((logits.float().cpu(), labels.cpu()))
     return torch.cat([logits for logits, _ in parts]), torch.cat([labels for _, labels in parts])
 
 
@@ -65,14 +113,40 @@ def evaluate(model: nn.Module, data: Dataset[Any], *, batch_size: int = 256) -> 
     return cross_entropy(logits, labels).item(), (logits.argmax(1) == labels).double().mean().item()
 
 
-def size_of(data: Dataset[Any]) -> int:
+def one_for_each(output: Any, B: int) -> Tensor:
+    """What a model gave for B images, if it is one tensor with a row for each."""
+    if not isinstance(output, Tensor) or output.shape[:1] != (B,):
+        found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise ValueError(
+            f"the model gives {found} for {B} images, expected logits ({B}, classes): wrap it in one that does"
+        )
+    return output
+
+
+def size_of(name: str, data: Dataset[Any]) -> int:
+    """How many images a data set has, or an error that says what to give instead."""
+    if isinstance(data, DataLoader):
+        raise TypeError(
+            f"{name} is a DataLoader: give its data set, {name}.dataset; batches are made here, of batch_size"
+        )
+    map_style = hasattr(data, "__len__") and hasattr(data, "__getitem__")
+    if not map_style or isinstance(data, Tensor | np.ndarray | str | Mapping):
+        raise TypeError(
+            f"{name} must be LabelledImages or a map-style data set of (image, label), got {type(data).__name__}: "
+            "use TensorDataset(images, labels); for the logits of images without labels call model(images)"
+        )
     N = len(data)  # type: ignore[arg-type]
     if N == 0:
-        raise ValueError("the data set is empty: give at least one image")
+        raise ValueError(f"{name}: the data set is empty: give at least one image")
     return N
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """The mean loss of logits (B, classes) and labels (B,), or an error that says why there is none."""
+    if one_for_each(logits, len(labels)).dim() != 2:
+        raise ValueError(
+            f"the model gives {tuple(logits.shape)}, expected logits (B, classes): pool the map, and flatten it"
+        )
     if int(labels.max()) >= logits.shape[1] or int(labels.min()) < 0:
         raise ValueError(
             f"labels run from {labels.min()} to {labels.max()}, but the model has {logits.shape[1]} outputs: build it "

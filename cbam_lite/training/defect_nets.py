@@ -6,7 +6,7 @@ from typing import Any
 from cbam_lite.attention.cbam import CBAM
 from cbam_lite.attention.eca import EfficientChannelAttention
 from cbam_lite.attention.squeeze_excitation import SqueezeExcitation
-from cbam_lite.checks import choose
+from cbam_lite.checks import choose, function
 from cbam_lite.networks.resnet import AttentionMaker, BasicBlock, ResNet
 from cbam_lite.training.checkpoints import load_checkpoint
 
@@ -39,6 +39,8 @@ def defect_net(attention: AttentionMaker | str | None = None, *, num_classes: in
         planes: channels of the first block; the last has 8 times as many.
     """
     maker = ATTENTION[choose("attention", attention, ATTENTION)] if isinstance(attention, str) else attention
+    if maker is not None:
+        function("attention", maker, f"give one of channels, or a name, {', '.join(ATTENTION)}")
     return ResNet(BasicBlock, (1, 1, 1, 1), maker, num_classes=num_classes, stem="half", planes=planes)
 
 

@@ -9,7 +9,7 @@ import hashlib
 import torch
 from torch import Generator, Tensor
 
-from cbam_lite.checks import choose, positive_int
+from cbam_lite.checks import choose, number, positive_int
 from cbam_lite.training.flaws import DEFECTS, add_clutter
 from cbam_lite.training.images import LabelledImages
 from cbam_lite.training.materials import MATERIALS, Frame
@@ -50,11 +50,11 @@ def make_defects(
 
     Raises:
         ValueError: a number is outside its range; the error names it.
+        TypeError: an argument is no number.
     """
     ranges = {"contrast": (contrast, 0, 2), "scale": (scale, 0.1, 1.5), "clutter": (clutter, 0, 1)}
     for name, (value, low, high) in ranges.items():
-        if not low <= value <= high:
-            raise ValueError(f"{name}={value} is outside its range: use {low} to {high}")
+        number(name, value, low, high)
     if positive_int("size", size) < 32:
         raise ValueError(f"size={size} is too small to see a scratch: use size>=32")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:

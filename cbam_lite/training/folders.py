@@ -1,5 +1,6 @@
 """Images from folders: with masks, with boxes, one folder for each class, or from torchvision's data sets."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cbam_lite.checks import choose
+from cbam_lite.checks import choose, number, positive_int
 from cbam_lite.training.images import IMAGE_ENDINGS, PCB_CLASSES, TORCHVISION, LabelledImages, similar_groups
 
 
@@ -18,7 +19,11 @@ def read_image(path: Path, mode: str) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as picture:
             return np.array(picture.convert(mode))
-    except (UnidentifiedImageError, OSError) as error:
+    except Image.DecompressionBombError as error:
+        raise ValueError(
+            f"{path} is too large: make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it ({error})"
+        ) from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:  # Pillow's words for damaged files
         raise ValueError(f"{path} cannot be read as an image: replace it or take it away ({error})") from error
 
 
@@ -32,6 +37,8 @@ def resized(pixels: NDArray[np.uint8], size: int) -> Tensor:
 
 
 def existing(folder: str | Path, what: str) -> Path:
+    if not isinstance(folder, str | os.PathLike):
+        raise TypeError(f"folder must be a path, got {folder!r} of type {type(folder).__name__}")
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder: give the one that holds {what}")
@@ -55,6 +62,8 @@ def masked_folder(folder: str | Path, size: int = 224, *, threshold: int = 127) 
         FileNotFoundError: there is no such folder, no image in it, or an image has no mask.
         ValueError: a file is not an image, or a mask has another size than its image.
     """
+    positive_int("size", size)
+    number("threshold", threshold)
     paths = sorted(existing(folder, "one folder for each class").rglob("*.jpg"))
     if not paths:
         raise FileNotFoundError(f"{folder} holds no .jpg: expected class folders with name.jpg and name.png")
@@ -100,17 +109,22 @@ def pcb_folder(folder: str | Path, size: int = 64) -> LabelledImages:
         ValueError: a file cannot be read, a box lies outside its board, the board is smaller than `size`, or no board
             has a defect.
     """
+    positive_int("size", size)
     boards = sorted(existing(folder, "DeepPCB's group folders").rglob("*_test.jpg"))
     if not boards:
         raise FileNotFoundError(f"{folder} holds no board: expected group*/NUMBER/NAME_test.jpg")
     images, labels, masks, groups = [], [], [], []
-    for number, path in enumerate(boards):
+    for board_number, path in enumerate(boards):
         name = path.name.removesuffix("_test.jpg")
         template, notes = path.with_name(f"{name}_temp.jpg"), path.parent.with_name(f"{path.parent.name}_not")
         for file in (template, notes / f"{name}.txt"):
             if not file.is_file():
                 raise FileNotFoundError(f"{path} needs {file}, which is not there")
         board, clean = (torch.from_numpy(read_image(file, "RGB")).permute(2, 0, 1) for file in (path, template))
+        if clean.shape != board.shape:
+            raise ValueError(
+                f"{template} is {tuple(clean.shape[1:])}, its board {tuple(board.shape[1:])}: give one size"
+            )
         boxes, kinds = pcb_boxes(notes / f"{name}.txt", board, size)
         if not boxes:
             continue
@@ -124,7 +138,7 @@ def pcb_folder(folder: str | Path, size: int = 64) -> LabelledImages:
         images.append(clean[:, rows, columns])
         masks.append(torch.zeros(size, size, dtype=torch.bool))
         labels += [*kinds, 0]
-        groups += [number] * (len(kinds) + 1)
+        groups += [board_number] * (len(kinds) + 1)
     if not images:
         raise ValueError(
             f"{folder} holds {len(boards)} boards, but no defect is noted for any: look into its .txt files"
@@ -139,7 +153,11 @@ def pcb_boxes(path: Path, board: Tensor, size: int) -> tuple[list[tuple[int, int
     if min(H, W) < size:
         raise ValueError(f"{path}: its board is {W}x{H}, smaller than size={size}: use size<={min(H, W)}")
     boxes, kinds = [], []
-    for line in path.read_text().splitlines():
+    try:
+        lines = path.read_text().splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text: expected lines of 'x0 y0 x1 y1 type' ({error})") from error
+    for line in lines:
         fields = line.replace(",", " ").split()
         if not fields:
             continue
@@ -178,6 +196,8 @@ def torchvision_data(name: str, folder: str | Path, *, train: bool, download: bo
         FileNotFoundError: the files are not there, and were not to be fetched.
     """
     choose("name", name, TORCHVISION)
+    if not isinstance(folder, str | os.PathLike):
+        raise TypeError(f"folder must be a path, got {folder!r} of type {type(folder).__name__}")
     try:
         import torchvision
     except ImportError as error:
@@ -202,6 +222,7 @@ def image_folder(folder: str | Path, size: int) -> LabelledImages:
         FileNotFoundError: there is no such folder, or no image in it.
         ValueError: a file cannot be read as an image.
     """
+    positive_int("size", size)
     root = existing(folder, "one folder for each class")
     paths = sorted(path for path in root.glob("*/*") if path.suffix.lower() in IMAGE_ENDINGS)
     if not paths:

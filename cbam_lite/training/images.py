@@ -1,10 +1,13 @@
 """Images with labels, and with masks and boxes where they are known: one container, and loaders for data people use."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+
+from cbam_lite.checks import number, tensor, whole
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
 
@@ -22,7 +25,7 @@ class LabelledImages(Dataset[tuple[Tensor, int]]):
 
     Raises:
         ValueError: lengths, shapes or labels do not fit together.
-        TypeError: the images are not uint8.
+        TypeError: the images are not uint8 tensors, or labels, masks, groups or classes are of another kind.
     """
 
     images: Tensor
@@ -32,16 +35,27 @@ class LabelledImages(Dataset[tuple[Tensor, int]]):
     groups: Tensor | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.images, Tensor):
+            raise TypeError(
+                f"images must be a torch.Tensor (N, 3, H, W) of uint8, got {type(self.images).__name__}: "
+                "use torch.from_numpy(images).permute(0, 3, 1, 2) for an array (N, H, W, 3)"
+            )
         if self.images.dtype != torch.uint8:
             raise TypeError(f"images are {self.images.dtype}: give uint8 from 0 to 255, e.g. (images * 255).byte()")
         if self.images.dim() != 4 or self.images.shape[1] != 3:
-            raise ValueError(f"images have the shape {tuple(self.images.shape)}, expected (N, 3, H, W)")
+            last = self.images.dim() == 4 and self.images.shape[3] == 3
+            fix = ": use images.permute(0, 3, 1, 2)" if last else ""
+            raise ValueError(f"images have the shape {tuple(self.images.shape)}, expected (N, 3, H, W){fix}")
+        if isinstance(self.classes, str) or not isinstance(self.classes, Sequence):
+            raise TypeError(
+                f"classes must be a tuple of names, got {self.classes!r} of type {type(self.classes).__name__}"
+            )
         N, _, H, W = self.images.shape
-        expected = {"labels": (N,), "masks": (N, H, W), "groups": (N,)}
-        for name, shape in expected.items():
-            values = getattr(self, name)
-            if values is not None and tuple(values.shape) != shape:
-                raise ValueError(f"{name} have the shape {tuple(values.shape)}, but {N} images of {H}x{W} need {shape}")
+        described("labels", self.labels, (N,), "whole numbers, for names classes.index(name)")
+        if self.masks is not None:
+            described("masks", self.masks, (N, H, W), "bool, e.g. masks > 127")
+        if self.groups is not None:
+            described("groups", self.groups, (N,), "whole numbers, one for each thing that is shown")
         if N and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes):
             raise ValueError(
                 f"labels run from {self.labels.min()} to {self.labels.max()}, but there are {len(self.classes)} classes"
@@ -63,9 +77,36 @@ class LabelledImages(Dataset[tuple[Tensor, int]]):
 
     def take(self, index: Tensor | slice) -> "LabelledImages":
         """The images that `index` names (a slice, a bool mask (N,), or positions)."""
+        index = index if isinstance(index, slice) else positions(index, len(self))
         masks = None if self.masks is None else self.masks[index]
         groups = None if self.groups is None else self.groups[index]
         return LabelledImages(self.images[index], self.labels[index], self.classes, masks, groups)
+
+
+def described(name: str, values: Tensor, shape: tuple[int, ...], wanted: str) -> None:
+    """An error unless the values are a tensor of this shape, of bool where bool is wanted, else of whole numbers."""
+    if not isinstance(values, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor {shape}, got {type(values).__name__}: give {wanted}")
+    if tuple(values.shape) != shape:
+        raise ValueError(f"{name} have the shape {tuple(values.shape)}, but {shape[0]} images need {shape}")
+    whole_numbers = not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)
+    if values.dtype != torch.bool if name == "masks" else not whole_numbers:
+        raise TypeError(f"{name} are {values.dtype}: give {wanted}")
+
+
+def positions(index: Tensor | Sequence[int], N: int) -> Tensor:
+    """An index of images as a tensor: a bool mask (N,), or whole numbers below N."""
+    try:
+        found = torch.as_tensor(index)
+    except (TypeError, ValueError, RuntimeError):
+        found = torch.zeros(())  # no index, which is said next
+    if found.dim() != 1 or found.is_complex() or (found.is_floating_point() and len(found)):
+        raise TypeError(f"index={index!r:.60} must be a slice, a bool mask (N,), or a list of positions")
+    found = found if found.dtype == torch.bool else found.long()
+    fits = len(found) == N if found.dtype == torch.bool else bool(((found >= -N) & (found < N)).all())
+    if not fits:
+        raise ValueError(f"index of {len(found)} does not fit {N} images: give a mask ({N},), or positions below {N}")
+    return found
 
 
 def boxes_of(masks: Tensor) -> Tensor:
@@ -74,6 +115,8 @@ def boxes_of(masks: Tensor) -> Tensor:
     A box is x0, y0, x1, y1 in pixels; x1 and y1 are the first column and row outside, so the width is x1 - x0. An empty
     mask has the box 0, 0, 0, 0.
     """
+    if tensor("masks", masks, "N, H, W").dtype != torch.bool:
+        raise TypeError(f"masks are {masks.dtype}: give bool, e.g. masks > 127")
     N, H, W = masks.shape
     columns, rows = masks.any(1).byte(), masks.any(2).byte()  # (N, W), (N, H); argmax needs numbers
     x0, y0 = columns.argmax(1), rows.argmax(1)  # argmax finds the first of equal values
@@ -88,10 +131,14 @@ def split(data: LabelledImages, share: float, seed: int = 0) -> tuple[LabelledIm
 
     Raises:
         ValueError: the share is not between 0 and 1, or one part would be empty.
+        TypeError: `data` are no `LabelledImages`.
     """
+    if not isinstance(data, LabelledImages):
+        raise TypeError(f"data must be LabelledImages, got {type(data).__name__}: see torch.utils.data.random_split")
+    number("share", share)
     groups = torch.arange(len(data)) if data.groups is None else data.groups
     names, sizes = torch.unique(groups, return_counts=True)
-    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(whole("seed", seed, -(2**63))))
     before = sizes[order].cumsum(0) - sizes[order]  # images in the groups drawn earlier
     second = torch.isin(groups, names[order][before < share * len(data)])
     if not 0 < share < 1 or second.all() or not second.any():
@@ -108,6 +155,8 @@ def similar_groups(images: Tensor, threshold: float = 0.9) -> Tensor:
     Two exposures of one thing are almost the same picture. Thumbnails are grey, 48x48, and compared by Pearson's
     correlation, so brightness and contrast do not count. Memory grows as N^2.
     """
+    N, C, H, W = tensor("images", images, "N, C, H, W", least=1).shape
+    number("threshold", threshold, -1, 1)
     thumbnails = torch.nn.functional.interpolate(images.float().mean(1, keepdim=True), (48, 48), mode="area").flatten(1)
     thumbnails = torch.nn.functional.normalize(thumbnails - thumbnails.mean(1, keepdim=True))  # (N, 2304)
     alike = thumbnails @ thumbnails.T > threshold

@@ -6,9 +6,9 @@ import math
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from cbam_lite.training.checkpoints import load_checkpoint, save_checkpoint
+from cbam_lite.training.checkpoints import folder_of, load_checkpoint, save_checkpoint
 
 COLUMNS = ("epoch", "lr", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "seconds")
 
@@ -44,6 +44,10 @@ class History:
             self.columns[name].append(value)
 
 
+def is_finite(values: object) -> bool:
+    return isinstance(values, Tensor) and bool(values.isfinite().all())
+
+
 class Store:
     """The state of a training in memory and, if a folder is given, on disk: after the last epoch, and the best one."""
 
@@ -55,13 +59,20 @@ class Store:
         scaler: torch.amp.GradScaler,
         settings: dict[str, float],
     ) -> None:
-        self.folder = None if folder is None else Path(folder)
+        self.folder = None if folder is None else folder_of("checkpoint", folder)
         self.model, self.optimizer, self.scaler, self.settings = model, optimizer, scaler, settings
         self.best = copy.deepcopy(model.state_dict())
         self.best_epoch, self.best_score = 0, -math.inf
+        self.finite = {name for name, values in self.best.items() if is_finite(values)}  # and so they have to stay
 
     def keep(self, history: History) -> None:
-        """After an epoch: remember its weights if they are the best so far, and write what changed."""
+        """After an epoch: remember its weights if they are the best so far, and write what changed.
+
+        Raises:
+            FloatingPointError: a weight became NaN or infinite in the last step, which the loss does not show yet.
+        """
+        if spoilt := self.spoilt(self.model.state_dict()):
+            raise FloatingPointError(f"{spoilt} holds NaN or infinity")
         score = history["valid_accuracy"][-1]
         score = -history["train_loss"][-1] if math.isnan(score) else score
         facts = {"settings": self.settings, "history": history.columns}
@@ -81,23 +92,48 @@ class Store:
         if self.folder is None or not (self.folder / "last.json").is_file():
             return History()
         tensors, facts = load_checkpoint(self.folder, "last")
+        best, best_facts = load_checkpoint(self.folder, "best")
+        if not {"settings", "history", "scaler"} <= facts.keys() or not {"epoch", "score"} <= best_facts.keys():
+            raise ValueError(f"{self.folder} holds checkpoints that `fit` did not write: use another folder")
         if facts["settings"] != self.settings:
             other = {name: value for name, value in facts["settings"].items() if self.settings.get(name) != value}
             raise ValueError(
                 f"{self.folder} holds a training with other settings, {other}: use these, or another folder"
             )
+        weights = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
+        self.check(weights, best)
         state = self.optimizer.state_dict()
         for name, tensor in tensors.items():
             kind, rest = name.split(".", 1)
             if kind == "optimizer":
                 number, moment = rest.split(".")
                 state["state"].setdefault(int(number), {})[moment] = tensor
-        self.model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
+        self.model.load_state_dict(weights)
         self.optimizer.load_state_dict(state)
         self.scaler.load_state_dict(facts["scaler"])
-        self.best, best_facts = load_checkpoint(self.folder, "best")
-        self.best_epoch, self.best_score = best_facts["epoch"], best_facts["score"]
+        self.best, self.best_epoch, self.best_score = best, best_facts["epoch"], best_facts["score"]
         return History(facts["history"])
+
+    def check(self, *states: dict[str, Tensor]) -> None:
+        """An error unless these are finite weights of this network; the model is not touched before."""
+        own = {name: tuple(values.shape) for name, values in self.model.state_dict().items()}
+        for state in states:
+            found = {name: tuple(values.shape) for name, values in state.items()}
+            if other := sorted({name for name, _ in own.items() ^ found.items()}):
+                there, here = (shapes.get(other[0], "missing") for shapes in (found, own))
+                raise ValueError(
+                    f"{self.folder} holds a training of another network: {other[0]} is {there} there and {here} here; "
+                    "use the network it was made with, or another folder"
+                )
+            if spoilt := self.spoilt(state):
+                raise ValueError(
+                    f"{self.folder} holds a training that diverged, {spoilt} has NaN or infinity: use another folder, "
+                    "and a smaller lr"
+                )
+
+    def spoilt(self, state: dict[str, Tensor]) -> str:
+        """The name of a tensor that was finite at first and is no more; "" if there is none."""
+        return next((name for name in state if name in self.finite and not is_finite(state[name])), "")
 
     def restore(self) -> str:
         """Put the best weights back into the model, in eval mode, and say which they are."""

@@ -15,9 +15,42 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
-from cbam_lite.checks import positive_int
-from cbam_lite.training.batches import Augmentation, batch, cross_entropy, evaluate, size_of
+from cbam_lite.checks import function, module, number, output_of, positive_int, whole
+from cbam_lite.training.batches import Augmentation, batch, cross_entropy, evaluate, one_for_each, size_of
 from cbam_lite.training.store import History, Store
+
+# ---- what is given --------------------------------------------------------------------------------------------------
+
+
+def checked_device(device: torch.device | str | int | None) -> torch.device:
+    """The device of that name; None takes CUDA where there is one."""
+    try:
+        found = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device is None else device)
+        torch.empty(0, device=found)
+    except (RuntimeError, TypeError, AssertionError) as error:  # torch's words for unknown names and missing hardware
+        raise ValueError(
+            f"device={device!r} is not to be had here: use 'cpu', or 'cuda' with a GPU ({error})"
+        ) from error
+    return found
+
+
+def checked_model(model: nn.Module) -> nn.Module:
+    """The model, if there is a weight to train."""
+    if not any(parameter.requires_grad for parameter in module("model", model).parameters()):
+        raise ValueError(f"model: {type(model).__name__} has no weight to train: use model.requires_grad_()")
+    return model
+
+
+def augmented(augment: Augmentation | None, images: Tensor, g: Generator) -> Tensor:
+    """The images of one step after `augment`."""
+    if augment is None:
+        return images
+    changed = augment(images, g)
+    if not isinstance(changed, Tensor) or changed.shape[:1] != images.shape[:1]:
+        found = tuple(changed.shape) if isinstance(changed, Tensor) else type(changed).__name__
+        raise ValueError(f"augment gave {found} for images {tuple(images.shape)}: it has to give as many images")
+    return changed
+
 
 # ---- one step -------------------------------------------------------------------------------------------------------
 
@@ -36,7 +69,7 @@ def training_step(
     """Forward, backward, update; returns the loss and how many images were right. A loss that is no number raises."""
     dtype = torch.float16 if scaler.is_enabled() else torch.bfloat16
     with torch.autocast(images.device.type, dtype, enabled=images.is_cuda):
-        logits = model(images)
+        logits = one_for_each(logits_of(model, images), len(images))
     loss = cross_entropy(logits.float(), labels)
     if not math.isfinite(loss.item()):
         raise FloatingPointError(f"the loss is {loss.item()}")
@@ -45,6 +78,19 @@ def training_step(
     scaler.step(optimizer)
     scaler.update()
     return loss.item(), int((logits.argmax(1) == labels).sum())
+
+
+def logits_of(model: nn.Module, images: Tensor) -> Any:
+    """What the model gives in training, or an error that tells a batch of one image from other mistakes."""
+    try:
+        return output_of(model, images)
+    except ValueError as error:
+        if len(images) > 1 or "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(
+            "a batch of 1 image has no spread for the batch norm behind a 1x1 map: choose batch_size so that the last "
+            "batch of an epoch has at least 2 images, or give larger images"
+        ) from error
 
 
 # ---- all steps ------------------------------------------------------------------------------------------------------
@@ -90,22 +136,30 @@ def fit(
         ``valid_accuracy``, or by ``train_loss`` without `valid`; then ``history.interrupted`` is True.
 
     Raises:
-        FloatingPointError: the loss became NaN or infinite. The model holds the best so far.
+        FloatingPointError: the loss or a weight became NaN or infinite. The model holds the best so far, and so does
+            the checkpoint: weights that are no numbers are never kept.
         ValueError: labels do not fit the model, a number is out of range, or the checkpoint is damaged or comes from a
-            training with other settings.
+            training with other settings or of another network.
+        TypeError: an argument is of another kind, `train` is a `DataLoader`, or labels are not whole numbers.
         ImportError: tqdm or safetensors is missing and asked for.
         KeyboardInterrupt: Ctrl-C came before the first epoch was over.
 
     Example:
         >>> history = fit(model, make_defects(2000), make_defects(500, seed=1), epochs=10, augment=flips)
     """
-    N = size_of(train)
+    N = size_of("train", train)
+    if valid is not None:
+        size_of("valid", valid)
+    if augment is not None:
+        function("augment", augment, "give one of images and a torch.Generator, flips for example")
     batches = math.ceil(N / positive_int("batch_size", batch_size))
     steps = batches * positive_int("epochs", epochs)
-    if not lr > 0:
+    lr, weight_decay = number("lr", lr), number("weight_decay", weight_decay, 0)
+    if lr <= 0:
         raise ValueError(f"lr={lr} must be above 0: 3e-3 is a good first try for AdamW")
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    optimizer = torch.optim.AdamW(model.to(device).parameters(), lr, weight_decay=weight_decay)
+    seed = whole("seed", seed, -(2**48), 2**48)
+    device = checked_device(device)
+    optimizer = torch.optim.AdamW(checked_model(model).to(device).parameters(), lr, weight_decay=weight_decay)
     half = device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
     scaler = torch.amp.GradScaler(device.type, enabled=half)
     settings = {"images": N, "epochs": epochs, "batch_size": batch_size, "lr": lr, "weight_decay": weight_decay}
@@ -119,11 +173,10 @@ def fit(
                 g, start = Generator().manual_seed(seed * 10_007 + epoch), time.perf_counter()
                 model.train()
                 losses, right = 0.0, 0
-                for number, index in enumerate(torch.split(torch.randperm(N, generator=g), batch_size)):
+                for step, index in enumerate(torch.split(torch.randperm(N, generator=g), batch_size)):
                     images, labels = batch(train, index, device)
-                    if augment is not None:
-                        images = augment(images, g)
-                    rate = lr * schedule((epoch - 1) * batches + number, steps)
+                    images = augmented(augment, images, g)
+                    rate = lr * schedule((epoch - 1) * batches + step, steps)
                     for group in optimizer.param_groups:
                         group["lr"] = rate
                     loss, right_here = training_step(model, optimizer, scaler, images, labels)
@@ -134,7 +187,7 @@ def fit(
                 store.keep(history)
         except FloatingPointError as error:
             raise FloatingPointError(
-                f"{error} in epoch {epoch}, step {number + 1}, at a learning rate of {rate:.2g}: use a smaller lr than "
+                f"{error} in epoch {epoch}, step {step + 1}, at a learning rate of {rate:.2g}: use a smaller lr than "
                 f"{lr:g}, and look for values in the images that are no numbers. The model holds {store.restore()}"
             ) from None
         except KeyboardInterrupt:

@@ -261,7 +261,8 @@ def test_zero_map_scores_nothing() -> None:
     ("maps", "masks", "error", "says"),
     [
         (torch.ones(1, 2, 2), MASK, ValueError, r"\(1, 2, 2\), masks \(1, 4, 4\).*resize\(positive\(maps\)"),
-        (MAP[0], MASK[0], ValueError, "both are"),
+        (MAP[0], MASK[0], ValueError, r"expected \(N, H, W\): for a single one use maps\[None\]"),
+        (MAP, MASK[:, :2], ValueError, "both are"),
         (MAP, MASK.float(), TypeError, "torch.float32: give bool"),
         (MAP - 1, MASK, ValueError, r"down to -1.*positive\(maps\)"),
         (MAP / 0, MASK, ValueError, "NaN or infinity"),

@@ -49,7 +49,7 @@ def test_take_keeps_everything_together() -> None:
     [
         ({"images": torch.zeros(4, 3, 8, 8)}, TypeError, r"\(images \* 255\).byte\(\)"),
         ({"images": torch.zeros(4, 8, 8, dtype=torch.uint8)}, ValueError, r"expected \(N, 3, H, W\)"),
-        ({"labels": torch.zeros(3, dtype=torch.long)}, ValueError, "4 images of 8x8 need"),
+        ({"labels": torch.zeros(3, dtype=torch.long)}, ValueError, r"shape \(3,\), but 4 images need \(4,\)"),
         ({"labels": torch.tensor([0, 1, 2, 0])}, ValueError, "run from 0 to 2, but there are 2 classes"),
         ({"labels": torch.tensor([0, -1, 1, 0])}, ValueError, "run from -1 to 1"),
         ({"masks": torch.zeros(4, 8, 9, dtype=torch.bool)}, ValueError, "masks have the shape"),

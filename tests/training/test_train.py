@@ -180,8 +180,11 @@ def test_checkpoint_of_other_settings(tmp_path: Path) -> None:
 
 def test_checkpoint_of_another_model(tmp_path: Path) -> None:
     fit(small_net(), bright_or_dark(), checkpoint=tmp_path, **OPTIONS)  # type: ignore[arg-type]
-    with pytest.raises(RuntimeError, match="Missing key"):
-        fit(defect_net(), bright_or_dark(), checkpoint=tmp_path, **OPTIONS)  # type: ignore[arg-type]
+    for other in (defect_net(), nn.Sequential(*small_net()[:-1], nn.Linear(8 * 16, 5))):
+        before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+        with pytest.raises(ValueError, match=r"another network: .* is .* there and .* here; use the network it was made"):
+            fit(other, bright_or_dark(), checkpoint=tmp_path, **OPTIONS)  # type: ignore[arg-type]
+        assert same(other.state_dict(), before)
 
 
 # ---- stopping -------------------------------------------------------------------------------------------------------
@@ -211,7 +214,7 @@ def test_best_is_not_always_last(monkeypatch: pytest.MonkeyPatch) -> None:
         states.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
         return 1.0, next(accuracies)
 
-    monkeypatch.setattr("cbam_lite.train.evaluate", judged)
+    monkeypatch.setattr("cbam_lite.training.train.evaluate", judged)
     model, data = small_net(), bright_or_dark()
     fit(model, data, data, augment=interrupting(10, press_ctrl_c), **OPTIONS)  # type: ignore[arg-type]
     assert same(model.state_dict(), states[1])
@@ -249,7 +252,7 @@ def test_a_rate_that_is_far_too_high() -> None:
         ({"batch_size": 0}, ValueError, "batch_size=0"),
         ({"batch_size": 2.5}, TypeError, "batch_size must be a whole number"),
         ({"lr": 0}, ValueError, "lr=0 must be above 0"),
-        ({"lr": math.nan}, ValueError, "lr=nan must be above 0"),
+        ({"lr": math.nan}, ValueError, "lr=nan is outside its range: use a finite number"),
     ],
 )
 def test_errors_name_the_fix(options: dict[str, float], error: type[Exception], said: str) -> None:
