@@ -68,13 +68,13 @@ def test_workflows_install_by_make(path: Path) -> None:
 
 
 def test_pins_stand_nowhere_else() -> None:
-    """A second list would drift. tools/colab.txt says why it is another one."""
+    """A second list would drift. tools/colab.txt and tools/floor.txt say why they are other ones."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     files = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     kinds = (".cfg", ".md", ".sh", ".toml", ".txt", ".yml", "Makefile", ".ci/run")
     pin = re.compile(r"[a-z][\w.-]*(\[\w+\])?==\d[\w.]*(?!\.?\*|\w)", re.I)
     pinned = [name for name in files if name.endswith(kinds) and pin.search((ROOT / name).read_text())]
-    assert sorted(pinned) == ["requirements.txt", "tools/colab.txt"]
+    assert sorted(pinned) == ["requirements.txt", "tools/colab.txt", "tools/floor.txt"]
 
 
 def test_package_needs_three_others_with_lower_bounds_only() -> None:
