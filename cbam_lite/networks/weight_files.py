@@ -62,8 +62,8 @@ def numpy_numbers() -> list[Any]:
 
 
 def reason(error: Exception) -> str:
-    """What the file asks for, or the first line of the error; not PyTorch's advice to run the file, and no colours."""
-    text = re.sub(r"\x1b\[\d*m", "", str(error))
+    """What the file asks for, or the first line of the error; not PyTorch's advice to run the file."""
+    text = str(error)
     if refused := re.search(r"GLOBAL (\S+)", text):
         return f"it asks for {refused[1]}"
     return (text.partition("WeightsUnpickler error:")[2] or text).strip().partition("\n")[0]

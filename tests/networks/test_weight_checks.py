@@ -129,9 +129,18 @@ def test_attention_is_checked_unless_all_of_it_is_kept() -> None:
 
 def test_attention_without_weights_is_no_part_of_a_plain_file() -> None:
     state, model = network(None).state_dict(), network(lambda channels: nn.Sigmoid())
-    with pytest.raises(ValueError, match="torchvision's ResNet has no attention"):
-        load_weights(model, state)
+    for keep in (None, "fc."):
+        with pytest.raises(ValueError, match="torchvision's ResNet has no attention"):
+            load_weights(model, state, keep=keep)
     assert load_weights(model, state, keep=".attention.") == "torchvision"
+
+
+@pytest.mark.parametrize("attention", [CBAM, CBAM.official])
+def test_own_files_keep_the_order_of_the_maps(attention) -> None:
+    state, model = network(attention).state_dict(), network(attention)
+    load_weights(model, state)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
+    assert all(torch.equal(tensor, state[name]) for name, tensor in export_weights(model, "ours").items())
 
 
 def test_own_files_fill_what_only_this_package_has() -> None:
@@ -264,10 +273,10 @@ def test_nothing_is_loaded_when_anything_differs(change, message: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["se", "cbam"])
-@pytest.mark.parametrize("shape", [(1,), (), (4, 16), (4, 16, 3, 3), (4, 4, 2, 2)])
+@pytest.mark.parametrize("shape", [(1,), (), (4, 16), (8, 16, 3, 3), (8, 4, 2, 2)])
 def test_weights_of_strange_shapes_are_told(name: str, shape: tuple[int, ...]) -> None:
-    """(4, 4, 2, 2) has as many numbers as (4, 16)."""
-    model = network(SqueezeExcitation if name == "se" else CBAM.timm)
+    """The layer has (8, 16) weights: (8, 4, 2, 2) are as many, and (8, 16, 3, 3) hold as many at each place."""
+    model = network(SqueezeExcitation.timm if name == "se" else CBAM.timm)
     state = timms(name)
     key = "layer1.0.se.fc1.weight" if name == "se" else "layer1.0.se.spatial.conv.conv.weight"
     with pytest.raises(ValueError, match=r"of another shape: .*instead of"):

@@ -233,6 +233,7 @@ def test_numbers_that_are_not_finite_are_refused(name: str, value: float) -> Non
     [
         ({"keep": ["fc."]}, TypeError, r"keep must be a part of names, such as 'fc\.', got \['fc\.'\] of type list"),
         ({"keep": ""}, ValueError, "keep='' is in every name, nothing would be loaded"),
+        ({"keep": "."}, ValueError, r"keep='\.' is in every name, nothing would be loaded"),
         ({"layout": "Timm"}, ValueError, "'Timm' is not one of .*did you mean 'timm'"),
         ({"layout": ["timm"]}, ValueError, r"layout=\['timm'\] is not one of"),
         ({"strides": "1.5"}, ValueError, r"strides='1\.5' is not one of 'v1\.5', 'v1'; did you mean 'v1\.5'"),
