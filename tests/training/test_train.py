@@ -182,7 +182,9 @@ def test_checkpoint_of_another_model(tmp_path: Path) -> None:
     fit(small_net(), bright_or_dark(), checkpoint=tmp_path, **OPTIONS)  # type: ignore[arg-type]
     for other in (defect_net(), nn.Sequential(*small_net()[:-1], nn.Linear(8 * 16, 5))):
         before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
-        with pytest.raises(ValueError, match=r"another network: .* is .* there and .* here; use the network it was made"):
+        with pytest.raises(
+            ValueError, match=r"another network: .* is .* there and .* here; use the network it was made"
+        ):
             fit(other, bright_or_dark(), checkpoint=tmp_path, **OPTIONS)  # type: ignore[arg-type]
         assert same(other.state_dict(), before)
 
