@@ -159,7 +159,8 @@ def test_arguments_of_another_kind_are_named(run: Callable[..., Any]) -> None:
                 said = f"no error, but {run(**(right | {name: value}))!r:.80}"
             except (TypeError, ValueError) as error:
                 said = str(error)
-            assert name in said and not said.startswith("no error"), f"{name}={value!r:.80} gave {said}"
+            assert not said.startswith("no error"), f"{name}={value!r:.80} gave {said}"
+            assert name in said, f"{name}={value!r:.80} gave {said}"
 
 
 def test_every_public_function_is_here() -> None:
