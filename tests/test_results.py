@@ -22,7 +22,7 @@ from cbam_lite import (
     read_speed,
     resnet50,
 )
-from cbam_lite.results import EXPERIMENTS, FOLDER, LOCALISATIONS
+from cbam_lite.results import EXPERIMENTS, FOLDER, LOCALISATIONS, Epoch
 
 ROWS = {name: read_results(name) for name in EXPERIMENTS}
 
@@ -208,3 +208,23 @@ def test_the_benchmarks_run_and_store(tmp_path: Path) -> None:
     assert set(made) == set(stored) - {"compiler", "compiler_hardware"}
     assert set(made["modules"][0]) == set(stored["modules"][0])
     assert set(made["networks"][0]) == set(stored["networks"][0])
+
+
+def test_accuracies_are_sorted_by_seed_whatever_the_order_of_the_rows() -> None:
+    rows = [Epoch("CBAM", seed, 1, 0.0, 0.0, seed / 10) for seed in (2, 0, 1)]
+    assert final_accuracy(rows, "CBAM").tolist() == [0.0, 0.1, 0.2]
+
+
+def test_what_is_not_stored_is_named() -> None:
+    with pytest.raises(ValueError, match="epoch=99 must be at most"):
+        final_accuracy(ROWS["defects"], "CBAM", 99)
+    with pytest.raises(ValueError, match="did you mean 'network'"):
+        read_scores(netwrk="CBAM")
+    with pytest.raises(ValueError, match=r"rows is empty"):
+        final_accuracy([], "CBAM")
+    with pytest.raises(ValueError, match="level=95 is outside its range: use 0 to 1"):
+        mean_interval([1, 2], 95)
+    with pytest.raises(TypeError, match="values='text' must be a list of numbers"):
+        mean_interval("text")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"values have the shape \(2, 2\)"):
+        mean_interval(np.ones((2, 2)))

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cbam_lite.checks import function, module, number, output_of, positive_int, sequence, tensor, whole
+from cbam_lite.checks import function, module, number, output_of, sequence, tensor, whole
 from cbam_lite.explaining.gradcam import Score, class_numbers, of_class
 from cbam_lite.explaining.layers import layer_of
 from cbam_lite.networks.modes import evaluating
@@ -148,7 +148,8 @@ def filling(fill: Fill, images: Tensor) -> Tensor:
 def exchange(model: nn.Module, start: Tensor, end: Tensor, maps: Tensor, score: Score, steps: int, seed: int) -> Tensor:
     """The score while pixels of `start` become those of `end`, the most important first: (N, steps + 1)."""
     ranks, pixels = order(maps, seed)[:, None], maps[0].numel()  # (N, 1, H, W)
-    counts = [round(step / positive_int("steps", steps) * pixels) for step in range(steps + 1)]
+    steps = whole("steps", steps, 1)
+    counts = [round(step / steps * pixels) for step in range(steps + 1)]
     return torch.stack([scores(model, torch.where(ranks < count, end, start), score) for count in counts], 1)
 
 

@@ -325,3 +325,40 @@ def test_without_scipy_the_errors_name_it(monkeypatch: pytest.MonkeyPatch) -> No
         impute(torch.rand(3, 4, 4), torch.eye(4) > 0)
     with pytest.raises(ImportError, match="pip install scipy"):
         rank_correlation(torch.rand(1, 4, 4), torch.rand(1, 4, 4))
+
+
+# ---- numbers that a small change would move -------------------------------------------------------------------------
+
+
+def test_combined_is_half_the_difference() -> None:
+    assert combined(torch.tensor([[0.1, 0.3]]), torch.tensor([[0.9, 0.7]])).item() == pytest.approx(0.3)
+
+
+def test_mean_colour_has_a_mean_for_each_channel() -> None:
+    images = torch.stack([torch.full((4, 4), value) for value in (0.1, 0.2, 0.9)])[None]
+    images[0, 2, :2] = 0.5
+    assert torch.allclose(mean_colour(images)[0].amax((1, 2)), torch.tensor([0.1, 0.2, 0.7]))
+
+
+def test_probability_is_the_softmax() -> None:
+    output = torch.tensor([[0.0, 1.0], [3.0, 2.0]])
+    assert torch.allclose(probability([0, 1])(output), torch.tensor([output[0].softmax(0)[0], output[1].softmax(0)[1]]))
+
+
+def test_road_draws_noise_for_each_image_and_seed() -> None:
+    seen: list[Tensor] = []
+
+    class Watches(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            seen.append(images.clone())
+            return images.mean((2, 3))
+
+    images, maps = torch.rand(1, 3, 8, 8).repeat(2, 1, 1, 1), torch.rand(1, 8, 8).repeat(2, 1, 1)
+    for seed in (0, 0, 5):
+        road(Watches(), images, maps, first_class, fractions=(0.5,), seed=seed)
+    assert not torch.equal(seen[0][0], seen[0][1])  # equal images, other noise
+    assert torch.equal(seen[0], seen[2])
+    where = (order(maps, 5) < 32)[0]
+    assert torch.equal(where, (order(maps, 0) < 32)[0])  # no equal values, so the seed of the noise is all that differs
+    assert not torch.equal(seen[0][0], seen[4][0])
+    assert torch.equal(seen[4][1], impute(images[1], where, seed=6))

@@ -1,5 +1,6 @@
 """Localisation scores: by hand on maps of 4x4, against scikit-learn, and where there is nothing to score."""
 
+import math
 import sys
 from collections.abc import Callable
 
@@ -365,3 +366,34 @@ def test_without_scipy_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "scipy", None)
     with pytest.raises(ImportError, match="pip install scipy"):
         boxes_of_parts(MASK[0])
+
+
+# ---- numbers that a small change would move -------------------------------------------------------------------------
+
+
+def test_energy_of_a_sum_beyond_float16() -> None:
+    maps = torch.full((1, 4, 4), 60_000, dtype=torch.float16)  # sixteen of them are far above 65504
+    assert energy(maps, MASK).item() == 0.25
+
+
+def test_width_of_the_centre_map_is_one_standard_deviation() -> None:
+    masks = torch.zeros(1, 1, 5, dtype=torch.bool)  # columns at -0.4, -0.2, 0, 0.2, 0.4 of the side
+    bell = [math.exp(-(x**2) / (2 * 0.2**2)) for x in (-0.4, -0.2, 0, 0.2, 0.4)]
+    assert centre_maps(masks, 0.2)[0, 0].tolist() == pytest.approx(bell)
+    assert centre_maps(masks)[0, 0, 3].item() == pytest.approx(math.exp(-(0.2**2) / (2 * 0.25**2)))
+
+
+def test_mean_activation_counts_negative_ones() -> None:
+    A = torch.tensor([-3.0, 1.0]).view(1, 2, 1, 1)
+    assert mean_activation(A, A).item() == 2
+
+
+def test_box_of_map_takes_a_fifth_of_the_maximum() -> None:
+    assert box_of_map(torch.tensor([[[1.0, 0.21, 0.19]]])).tolist() == [[0, 0, 2, 1]]
+
+
+def test_a_box_fits_from_delta_on() -> None:
+    assert max_box_acc_v2(torch.tensor([[0.5]]), deltas=(0.5,)) == 1
+    assert max_box_acc_v2(torch.tensor([[0.5]]), deltas=(0.5,), tuned_on=torch.tensor([[0.5]])) == 1
+    table = torch.tensor([[0.0, 0.5]])  # tau is chosen by the same rule
+    assert max_box_acc_v2(torch.tensor([[0.0, 1.0]]), deltas=(0.5,), tuned_on=table) == 1

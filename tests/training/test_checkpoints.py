@@ -1,6 +1,8 @@
 """Checkpoints that are whole or not there, whatever happens to the power and to the files."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 import torch
 
 from cbam_lite import load_checkpoint, save_checkpoint
+from cbam_lite.training.checkpoints import write_whole
 
 TENSORS = {"a": torch.arange(6.0).view(2, 3).T, "b": torch.tensor(7), "c": torch.ones(2, dtype=torch.bfloat16)}
 
@@ -95,3 +98,72 @@ def test_without_safetensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)
     with pytest.raises(ImportError, match="pip install safetensors"):
         save_checkpoint(tmp_path, "last", TENSORS, {})
+
+
+def test_saving_last_leaves_last_but_one_alone(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, "last-but-one", {"a": torch.tensor(1)}, {})
+    save_checkpoint(tmp_path, "last", {"a": torch.tensor(2)}, {})
+    assert load_checkpoint(tmp_path, "last-but-one")[0]["a"] == 1
+
+
+def test_tensors_are_kept_as_they_are_also_if_not_finite(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, "last", {"mask": torch.tensor([0.0, -torch.inf])}, {})
+    assert load_checkpoint(tmp_path, "last")[0]["mask"].tolist() == [0, -torch.inf]
+
+
+def test_a_fact_that_json_cannot_hold_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="facts holds what JSON cannot"):
+        save_checkpoint(tmp_path, "last", {"a": torch.tensor(1)}, {"epoch": {1, 2}})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_without_the_hash_is_damaged(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path, "last", TENSORS, {})
+    path.write_text(json.dumps({"tensors": json.loads(path.read_text())["tensors"]}))
+    with pytest.raises(ValueError, match="damaged"):
+        load_checkpoint(tmp_path, "last")
+
+
+# ---- temporary files ------------------------------------------------------------------------------------------------
+
+
+def test_a_planted_link_is_not_written_through(tmp_path: Path) -> None:
+    victim, folder = tmp_path / "victim", tmp_path / "folder"
+    victim.write_text("precious")
+    folder.mkdir()
+    for name in ("last.json", "other.txt"):
+        (folder / f".{name}.{os.getpid()}").symlink_to(victim)
+    save_checkpoint(folder, "last", {"a": torch.tensor(1)}, {})
+    write_whole(folder / "other.txt", b"content")
+    assert victim.read_text() == "precious"
+    assert (folder / "other.txt").read_bytes() == b"content"
+
+
+def test_a_name_that_is_taken_is_not_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("secrets.token_hex", lambda _: "0" * 16)  # as if it had been guessed
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / f".other.txt.{os.getpid()}.{'0' * 16}").symlink_to(tmp_path / "victim")
+    with pytest.raises(FileExistsError):
+        write_whole(tmp_path / "other.txt", b"content")
+    assert (tmp_path / "victim").read_text() == "precious"
+
+
+def test_what_a_killed_process_left_goes_at_the_next_save(tmp_path: Path) -> None:
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    digest, token = "0" * 12, "a" * 16
+    gone = [f".last.json.{killed.pid}.{token}", f".last-{digest}.safetensors.{killed.pid}.{token}"]
+    gone += [f".last.json.{killed.pid}"]  # as an earlier version named it
+    kept = [f".last.json.{os.getpid()}.{token}", f".last-but-one.json.{killed.pid}.{token}", ".last.json.notes"]
+    old = f".last.json.{os.getpid()}.{'b' * 16}"
+    for name in (*gone, *kept, old):
+        (tmp_path / name).write_text("")
+    os.utime(tmp_path / old, (0, 0))  # a number of a process may come again; after a day nobody writes any more
+    save_checkpoint(tmp_path, "last", {"a": torch.tensor(1)}, {})
+    assert {path.name for path in tmp_path.iterdir() if path.name.startswith(".")} == set(kept)
+
+
+def test_files_can_be_read_by_whom_the_system_lets_read(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("")
+    path = save_checkpoint(tmp_path, "last", TENSORS, {})
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode

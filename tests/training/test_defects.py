@@ -10,7 +10,8 @@ from torch import Tensor
 
 from cbam_lite import make_defects
 from cbam_lite.training.defects import CLASSES
-from cbam_lite.training.materials import MATERIALS, spline
+from cbam_lite.training.flaws import DEFECTS
+from cbam_lite.training.materials import MATERIALS, Frame, spline
 
 
 def digest(*tensors: Tensor) -> str:
@@ -198,3 +199,13 @@ def test_errors_name_the_fix(options: dict[str, object], said: str) -> None:
 def test_spline_weights_add_up_to_one() -> None:
     assert torch.allclose(spline(64, 7).sum(1), torch.ones(64), atol=1e-6)
     assert (spline(64, 7) >= -1e-7).all()
+
+
+def test_a_mask_is_where_half_of_a_pixel_is_covered(monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(f: Frame, surface: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+        return torch.zeros_like(surface), torch.where(f.x < 0.5, 0.5, 0.499).expand_as(surface)
+
+    monkeypatch.setitem(DEFECTS, "scratch", (half, (1.0, 1.0, 1.0)))
+    data = make_defects(64)
+    assert data.masks is not None
+    assert (data.masks[data.labels == 1].float().mean((1, 2)) == 0.5).all()

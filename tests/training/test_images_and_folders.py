@@ -14,6 +14,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from cbam_lite import LabelledImages, image_folder, make_defects, masked_folder, pcb_folder, split, torchvision_data
+from cbam_lite.training.folders import resized
 from cbam_lite.training.images import boxes_of, similar_groups
 
 
@@ -290,3 +291,51 @@ def test_without_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "torchvision", None)
     with pytest.raises(ImportError, match="pip install torchvision"):
         torchvision_data("cifar10", tmp_path, train=True)
+
+
+# ---- what a small change would move ---------------------------------------------------------------------------------
+
+
+def test_a_pixel_above_the_threshold_belongs_to_the_mask(tmp_path: Path) -> None:
+    mask = np.zeros((4, 4))
+    mask[0, 0], mask[3, 3] = 127, 128
+    save(tmp_path / "MT_Crack/Imgs/1.jpg", np.zeros((4, 4)))
+    save(tmp_path / "MT_Crack/Imgs/1.png", mask)
+    assert masked_folder(tmp_path, 4).masks.nonzero().tolist() == [[0, 3, 3]]  # type: ignore[union-attr]
+
+
+def test_stripes_are_averaged_not_picked() -> None:
+    stripes = np.tile(np.array([0, 255], np.uint8), (60, 30))  # 60 x 60; every third pixel alone is black or white
+    small = resized(stripes, 20).float()
+    assert 60 < small.min()
+    assert small.max() < 195
+
+
+def test_resized_pixels_are_rounded() -> None:
+    assert resized(np.array([[0, 3]], np.uint8).repeat(2, 0), 4)[0].tolist() == [0, 1, 2, 3]  # 0, 0.75, 2.25, 3
+
+
+def test_each_board_is_a_group(boards: Path) -> None:
+    for name in ("00020_test.jpg", "00020_temp.jpg"):
+        save(boards / "group1/0001" / name, np.full((80, 100), 90))
+    (boards / "group1/0001_not/00020.txt").write_text("1 2 3 4 2")
+    assert pcb_folder(boards, size=32).groups.tolist() == [0, 0, 0, 1, 1]  # type: ignore[union-attr]
+
+
+def test_pcb_type_0_is_refused(boards: Path) -> None:
+    (boards / "group1/0001_not/00010.txt").write_text("50 40 60 46 0")
+    with pytest.raises(ValueError, match="type from 1 to 6"):
+        pcb_folder(boards, size=32)
+
+
+def test_the_clean_square_stands_at_the_first_defect(boards: Path) -> None:
+    template = np.full((80, 100), 10)
+    template[:, 68:] = 250  # the square of the second defect
+    save(boards / "group1/0001/00010_temp.jpg", template)
+    assert pcb_folder(boards, size=16).images[2].max() < 30
+
+
+def test_endings_may_be_upper_case(tmp_path: Path) -> None:
+    for name in ("a/1.PNG", "a/2.Jpg", "b/3.JPEG"):
+        save(tmp_path / name, np.zeros((4, 4)))
+    assert image_folder(tmp_path, 4).labels.tolist() == [0, 0, 1]

@@ -12,8 +12,21 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.utils.data import TensorDataset
 
-from cbam_lite import CBAM, LabelledImages, defect_net, evaluate, fit, flips, make_defects, predict, shifts_and_mirrors
-from cbam_lite.training.batches import batch
+from cbam_lite import (
+    CBAM,
+    LabelledImages,
+    defect_net,
+    evaluate,
+    fit,
+    flips,
+    load_checkpoint,
+    make_defects,
+    predict,
+    save_checkpoint,
+    shifts_and_mirrors,
+)
+from cbam_lite.training.batches import batch, cross_entropy
+from cbam_lite.training.store import History, Store
 from cbam_lite.training.train import schedule, training_step
 
 State = dict[str, Tensor]
@@ -182,7 +195,9 @@ def test_checkpoint_of_another_model(tmp_path: Path) -> None:
     fit(small_net(), bright_or_dark(), checkpoint=tmp_path, **OPTIONS)  # type: ignore[arg-type]
     for other in (defect_net(), nn.Sequential(*small_net()[:-1], nn.Linear(8 * 16, 5))):
         before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
-        with pytest.raises(ValueError, match=r"another network: .* is .* there and .* here; use the net"):
+        with pytest.raises(
+            ValueError, match=r"another network: .* is .* there and .* here; use the network it was made"
+        ):
             fit(other, bright_or_dark(), checkpoint=tmp_path, **OPTIONS)  # type: ignore[arg-type]
         assert same(other.state_dict(), before)
 
@@ -355,3 +370,131 @@ def test_history_says_what_counts() -> None:
     history.interrupted = True
     assert ", interrupted; the last" in repr(history)
     assert repr(type(history)()) == "History of no epoch"
+
+
+# ---- what a small change would move ---------------------------------------------------------------------------------
+
+
+def judging(monkeypatch: pytest.MonkeyPatch, accuracies: list[float]) -> list[State]:
+    """Validation with these accuracies; the states that were judged."""
+    states: list[State] = []
+    given = iter(accuracies)
+
+    def judged(model: nn.Module, _: object) -> tuple[float, float]:
+        states.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        return 1.0, next(given)
+
+    monkeypatch.setattr("cbam_lite.training.train.evaluate", judged)
+    return states
+
+
+def test_names_in_the_checkpoints(tmp_path: Path) -> None:
+    model = small_net()
+    fit(model, bright_or_dark(), checkpoint=tmp_path, **OPTIONS)  # type: ignore[arg-type]
+    last, best = (load_checkpoint(tmp_path, name)[0] for name in ("last", "best"))
+    weights = {name.removeprefix("model."): value for name, value in last.items() if name.startswith("model.")}
+    assert same(weights, model.state_dict())
+    assert best.keys() == weights.keys()
+    assert {name.split(".")[0] for name in last} == {"model", "optimizer"}
+
+
+def test_the_loss_of_an_epoch_counts_every_image_once() -> None:
+    model, data = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 2)), bright_or_dark(5)
+    expected = evaluate(model, data)
+    history = fit(model, data, epochs=1, batch_size=4, lr=1e-12, weight_decay=0, progress=False)
+    assert history["train_loss"] == [pytest.approx(expected[0], rel=1e-6)]
+    assert history["train_accuracy"] == [expected[1]]
+
+
+def test_history_has_the_learning_rate_of_the_last_step() -> None:
+    history = fit(small_net(), bright_or_dark(), **OPTIONS)  # type: ignore[arg-type]
+    assert history["lr"] == [1e-2 * schedule(step, 12) for step in (2, 5, 8, 11)]
+
+
+def test_a_resumed_training_remembers_the_best_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    states, data = judging(monkeypatch, [0.9, 0.5, 0.6]), bright_or_dark()
+    fit(small_net(), data, data, augment=interrupting(7, press_ctrl_c), checkpoint=tmp_path, **OPTIONS)  # type: ignore[arg-type]
+    model = small_net(seed=9)
+    fit(model, data, data, augment=interrupting(4, press_ctrl_c), checkpoint=tmp_path, **OPTIONS)  # type: ignore[arg-type]
+    assert len(states) == 3
+    assert same(model.state_dict(), states[0])
+    assert capsys.readouterr().out.count("those of epoch 1.") == 2
+    assert load_checkpoint(tmp_path, "best")[1]["epoch"] == 1
+
+
+def test_of_equal_epochs_the_first_is_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    states, data, model = judging(monkeypatch, [0.5, 0.5, 0.5]), bright_or_dark(), small_net()
+    fit(model, data, data, augment=interrupting(10, press_ctrl_c), **OPTIONS)  # type: ignore[arg-type]
+    assert same(model.state_dict(), states[0])
+
+
+def test_a_restored_model_is_in_eval_mode() -> None:
+    model = small_net()
+    with pytest.raises(FloatingPointError):
+        fit(model, bright_or_dark(), epochs=2, batch_size=16, lr=1e30, progress=False)
+    assert not any(module.training for module in model.modules())
+
+
+def test_the_scaler_is_restored(tmp_path: Path) -> None:
+    model = small_net()
+    optimizer = torch.optim.AdamW(model.parameters())
+    history = History()
+    history.append(1, 0.1, 0.5, 0.5, math.nan, math.nan, 1.0)
+    Store(tmp_path, model, optimizer, torch.amp.GradScaler("cpu", init_scale=8.0), {}).keep(history)
+    scaler = torch.amp.GradScaler("cpu")
+    Store(tmp_path, model, optimizer, scaler, {}).resume()
+    assert scaler.state_dict()["scale"] == 8
+
+
+def test_a_label_equal_to_the_number_of_outputs() -> None:
+    for labels in ([0, 2], [-1, 0]):
+        with pytest.raises(ValueError, match="but the model has 2 outputs"):
+            cross_entropy(torch.zeros(2, 2), torch.tensor(labels))
+    assert cross_entropy(torch.zeros(2, 2), torch.tensor([0, 1])).item() == pytest.approx(math.log(2))
+
+
+# ---- a training that diverged, and checkpoints of something else -----------------------------------------------------
+
+
+def test_weights_that_are_no_numbers_are_never_kept(tmp_path: Path) -> None:
+    model, data = small_net(), bright_or_dark()
+
+    def spoil() -> None:
+        model[-1].bias.register_hook(lambda grad: grad * math.inf)  # after the loss of the last step of epoch 2
+
+    with pytest.raises(FloatingPointError, match=r"6\.bias holds NaN or infinity in epoch 2, step 3.* of epoch 1\."):
+        fit(model, data, augment=interrupting(6, spoil), checkpoint=tmp_path, **OPTIONS)  # type: ignore[arg-type]
+    for tensors, facts in (load_checkpoint(tmp_path, name) for name in ("last", "best")):
+        assert len(facts["history"]["epoch"]) == 1
+        assert all(tensor.isfinite().all() for tensor in tensors.values())
+    assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
+
+
+@pytest.mark.parametrize("name", ["last", "best"])
+def test_a_training_that_diverged_is_not_loaded(tmp_path: Path, name: str) -> None:
+    fit(small_net(), bright_or_dark(), checkpoint=tmp_path, **OPTIONS)  # type: ignore[arg-type]
+    tensors, facts = load_checkpoint(tmp_path, name)
+    bias = "model.6.bias" if name == "last" else "6.bias"
+    facts = {key: value for key, value in facts.items() if key not in ("tensors", "sha256")}
+    save_checkpoint(tmp_path, name, tensors | {bias: torch.full((2,), math.nan)}, facts)
+    model = small_net(seed=3)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match=r"a training that diverged, 6\.bias has NaN or infinity: use another folder"):
+        fit(model, bright_or_dark(), checkpoint=tmp_path, **OPTIONS)  # type: ignore[arg-type]
+    assert same(model.state_dict(), before)
+
+
+def test_a_buffer_that_is_infinite_on_purpose_does_no_harm(tmp_path: Path) -> None:
+    model = small_net()
+    model.register_buffer("mask", torch.tensor([0.0, -math.inf]))
+    assert len(fit(model, bright_or_dark(), checkpoint=tmp_path, **OPTIONS)) == 4  # type: ignore[arg-type]
+    assert len(fit(model, bright_or_dark(), checkpoint=tmp_path, **OPTIONS)) == 4  # type: ignore[arg-type]
+
+
+def test_checkpoints_that_fit_did_not_write(tmp_path: Path) -> None:
+    for name in ("last", "best"):
+        save_checkpoint(tmp_path, name, small_net().state_dict(), {"epoch": 1})
+    with pytest.raises(ValueError, match="holds checkpoints that `fit` did not write: use another folder"):
+        fit(small_net(), bright_or_dark(), checkpoint=tmp_path, **OPTIONS)  # type: ignore[arg-type]
