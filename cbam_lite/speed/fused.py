@@ -228,7 +228,7 @@ def why_not(module: nn.Module, F: Tensor, shortcut: Tensor | None = None) -> str
         return "use_fused(False) is in force, or CBAM_LITE_FUSED=0"
     if reason := reason_against(module, F, shortcut):
         return reason
-    return None if type(module) in FUSED.values() else "the module is not fused: call fuse(model)"
+    return None if type(module) is not plain_class(module) else "the module is not fused: call fuse(model)"
 
 
 def covers(module: nn.Module, F: Tensor, shortcut: Tensor | None = None) -> bool:
@@ -272,17 +272,18 @@ def run(module: Any, F: Tensor, shortcut: Tensor | None = None, relu: bool = Fal
     channel, spatial = halves(module)
     (first, second), gate = layers_of(channel), channel.gate
     check_map(F, channel.channels, first.weight)
+    # update, not |=, which the compiler of torch 2.6 does not read
     named = {"W_0": first.weight, "W_1": second.weight, "b_0": first.bias, "b_1": second.bias}
     norm, places, eps = None, "", 0.0
     if spatial is not None:
         spatial.check(F)
         places = "+".join(spatial.descriptors.pools)
-        named |= {"kernel": spatial.conv.weight, "bias": spatial.conv.bias}
+        named.update({"kernel": spatial.conv.weight, "bias": spatial.conv.bias})
     if spatial is not None and isinstance(spatial.norm, nn.BatchNorm2d):
         norm, eps = spatial.norm, spatial.norm.eps
-        named |= {"gamma": norm.weight, "beta": norm.bias}
+        named.update({"gamma": norm.weight, "beta": norm.bias})
         if not norm.training and norm.running_mean is not None:
-            named |= {"mean": norm.running_mean, "variance": norm.running_var}
+            named.update({"mean": norm.running_mean, "variance": norm.running_var})
     named = {name: weight for name, weight in named.items() if weight is not None}
     if shortcut is not None:
         shortcut = shortcut.contiguous(memory_format=memory_format(F))

@@ -78,7 +78,8 @@ def of_caller() -> str | None:
     """A reason in who is calling: what transforms or records operations does not know ours."""
     if torch.compiler.is_dynamo_compiling():
         return None
-    if torch.compiler.is_exporting() or torch._C._is_tracing():
+    exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)  # torch 2.6 has the second alone
+    if exporting() or torch._C._is_tracing():
         return "the module is being exported, and the file should need nothing of ours"
     if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return "torch.func or forward-mode derivatives are active"
@@ -106,7 +107,7 @@ def of_module(module: nn.Module, hooks: bool = True) -> str | None:
         if (gate.function, gate.init) != (channel.gate.function, channel.gate.init):
             return "the two gates have different functions"
         pools += descriptors.pools
-    if not {"avg", "max"}.issuperset(pools):
+    if not all(pool in ("avg", "max") for pool in pools):
         return f"the pools are {', '.join(pools)}: the kernels have avg and max"
     if hooks and any(map(hooked, module.modules())):
         return f"a hook on {name} or one of its parts, or a forward set there, would not be called"
@@ -128,7 +129,7 @@ def halves(module: nn.Module) -> tuple[Any, Any]:
 
 def plain_class(module: nn.Module) -> type[nn.Module]:
     """What `fused` made a module from, or its own class; a subclass of somebody else is neither."""
-    plain: type[nn.Module] = vars(type(module)).get("_fused_from", type(module))
+    plain: type[nn.Module] = type(module).__dict__.get("_fused_from", type(module))
     return plain
 
 
@@ -168,4 +169,4 @@ def hooked(module: nn.Module) -> bool:
         *(everywhere._global_forward_hooks, everywhere._global_forward_pre_hooks),
         *(everywhere._global_backward_hooks, everywhere._global_backward_pre_hooks),
     )
-    return any(map(len, hooks)) or "forward" in vars(module)
+    return any(map(len, hooks)) or "forward" in module.__dict__
