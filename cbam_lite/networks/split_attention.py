@@ -42,7 +42,10 @@ class SplitAttention(nn.Module):
         self, in_channels: int, out_channels: int, *, radix: int = 2, groups: int = 1, reduction: int = 4
     ) -> None:
         super().__init__()
-        if in_channels % (groups * positive_int("radix", radix)) or out_channels % groups:
+        sizes = {"in_channels": in_channels, "out_channels": out_channels, "radix": radix, "groups": groups}
+        for name, value in (sizes | {"reduction": reduction}).items():
+            positive_int(name, value)
+        if in_channels % (groups * radix) or out_channels % groups:
             raise ValueError(
                 f"groups={groups} times radix={radix} must divide in_channels={in_channels}, and groups must divide "
                 f"out_channels={out_channels}: use groups=1, or channels that are multiples of {groups * radix}"
