@@ -138,8 +138,8 @@ def cost(model: nn.Module, input_size: tuple[int, ...] = (3, 224, 224)) -> Cost:
     rows: dict[str, Row] = {}
     handles = []
     seen: set[int] = set()
-    for name, module in shadow.named_modules():
-        own = [p for p in module.parameters(recurse=False) if id(p) not in seen]
+    for (name, module), original in zip(shadow.named_modules(), model.modules(), strict=True):
+        own = [p for p in original.parameters(recurse=False) if id(p) not in seen]  # the shadow unties tied weights
         seen.update(map(id, own))
         row = Row(name or type(model).__name__, type(module).__name__, sum(p.numel() for p in own))
         rows[name] = row

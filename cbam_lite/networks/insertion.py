@@ -114,7 +114,9 @@ def insert_attention(
         lines = [f"{kind(m)} for {places[name]} channels after {name}" for name, m in zip(names, inserted, strict=True)]
         if example is not None and not (share := moved(before, run(model, example))) <= ROUNDING:
             keep = "init='identity', or 'blend' for modules of others, keeps it"
-            lines.append(f"the output for the example moved by {share:.1%} of its norm: {keep}")
+            lines.append(f"the output for the example moved by {100 * share:.2g} % of its norm: {keep}")
+        if example is None and init is None:
+            lines.append("init=None may move the output: example=... tells by how much, init='blend' keeps it")
         if report is not None:
             for line in lines:
                 report(line)

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import inspect
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -134,6 +135,8 @@ def record_attention(
             keep(methods[module], module, gate)
 
     with contextlib.ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())  # compiled wrappers fire hooks, too, which none of ours minds
+        warnings.filterwarnings("ignore", message="Using `torch.compile.*global hooks")
         stack.enter_context(nn.modules.module.register_module_forward_pre_hook(begin))
         stack.enter_context(nn.modules.module.register_module_forward_hook(output))
         for definer in dict.fromkeys(definer_of_attention(type(module)) for module in methods):

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cbam_lite.attention.inputs import one_node
 from cbam_lite.checks import positive_int
 from cbam_lite.networks.resnet import AttentionMaker, ResNet, attention_or_none, convolution
 
@@ -69,6 +70,7 @@ class SplitAttention(nn.Module):
         weights = logits.softmax(1) if R > 1 else torch.sigmoid(logits)
         return weights.reshape(B, R, C)
 
+    @one_node
     def forward(self, F: Tensor) -> Tensor:
         U = self.bn0(self.conv(F)).relu()  # (B, R C, H, W)
         branches = U.unflatten(1, (self.radix, -1))  # (B, R, C, H, W)
