@@ -10,13 +10,11 @@ from torch import Tensor, nn
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# ---- checks: each error says what was wrong and how to fix it -------------------------------------------------------
-
 
 def choose(name: str, value: str, options: Iterable[str]) -> str:
     """The value if it is one of the options, else an error that lists them."""
     options = tuple(options)
-    if value in options:
+    if isinstance(value, str) and value in options:
         return value
     close = difflib.get_close_matches(str(value), options, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
@@ -36,9 +34,10 @@ def number(name: str, value: float | Tensor, low: float = -math.inf, high: float
     value = value.item() if isinstance(value, Tensor | np.ndarray | np.generic) and value.ndim == 0 else value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}")
+    if not math.isfinite(value) and (low, high) == (-math.inf, math.inf):
+        raise ValueError(f"{name}={value} must be a finite number")
     if not (low <= value <= high and math.isfinite(value)):
-        fix = "use a finite number" if (low, high) == (-math.inf, math.inf) else f"use {low:g} to {high:g}"
-        raise ValueError(f"{name}={value} is outside its range: {fix}")
+        raise ValueError(f"{name}={value} is outside its range: use {low:g} to {high:g}")
     return value
 
 
@@ -93,7 +92,7 @@ def height_and_width(name: str, size: tuple[int, int]) -> tuple[int, int]:
     return whole(f"{name}[0]", size[0], 1), whole(f"{name}[1]", size[1], 1)
 
 
-def module(name: str, value: nn.Module) -> nn.Module:
+def a_module(name: str, value: nn.Module) -> nn.Module:
     if not isinstance(value, nn.Module):
         raise TypeError(f"{name} must be a torch.nn.Module, got {value!r} of type {type(value).__name__}")
     return value
@@ -117,3 +116,18 @@ def output_of(model: nn.Module, images: Tensor) -> Any:
             f"the model cannot run on images of shape {tuple(images.shape)}, {images.dtype} on {images.device}: give "
             f"them in the shape and dtype it was built for, mostly (B, 3, H, W) and float32 ({error})"
         ) from error
+
+
+def made(attention: Callable[..., nn.Module], channels: int, **options: Any) -> nn.Module:
+    """What `attention` makes for a map of these channels: a module, or an error that says what to pass instead."""
+    if isinstance(attention, nn.Module):
+        raise TypeError(f"attention is a module, built already: pass {type(attention).__name__}, not an instance of it")
+    if not callable(attention):
+        raise TypeError(
+            f"attention={attention!r:.60} of type {type(attention).__name__} cannot make a module: pass a class such "
+            "as CBAM, or a function of the channels"
+        )
+    module = attention(channels, **options)
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"attention({channels}) gave {type(module).__name__}, not a module: pass CBAM, for example")
+    return module

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from typing_extensions import Self  # torch needs it, too; in typing from Python 3.11 on
 
 from cbam_lite.attention.channel_attention import ChannelAttention
+from cbam_lite.attention.inputs import one_node
 from cbam_lite.attention.parts import (
     he_normal,
     scale,
@@ -48,6 +49,11 @@ class CBAM(nn.Module):
 
     The defaults are equations (1) to (3) with the biases and the batch norm of the released code, because the paper's
     parameter counts include them. `CBAM.paper`, `.official`, `.timm` and `.keras` give those conventions exactly.
+
+    Forward hooks on `channel_attention` and `spatial_attention` see F, F' and F''. With ``order="parallel"`` the two
+    are asked for their gates alone and not called, so such hooks stay silent. Hooks on their ``gate`` are called in
+    every order, and `record_attention` records both. ``torch.fx`` sees a CBAM as one node (`inputs.one_node`), so
+    ``torch.fx.symbolic_trace`` and torchvision's ``create_feature_extractor`` take the networks around it.
 
     Shape: (B, C, H, W) -> (B, C, H, W), in the dtype and memory format of the input.
 
@@ -100,6 +106,7 @@ class CBAM(nn.Module):
         )
         self.to(device, dtype)
 
+    @one_node
     def forward(self, F: Tensor) -> Tensor:
         if self.order == "parallel":  # the paper names it without an equation; here both gates look at F
             return scale(F, self.channel_attention.attention(F) * self.spatial_attention.attention(F))
@@ -118,7 +125,12 @@ class CBAM(nn.Module):
 
     @classmethod
     def official(cls, channels: int, reduction: int = 16, **options: Any) -> Self:
-        """As the authors' released code: MLP with biases, [max; avg], batch norm (momentum 0.01, weight 0 at first)."""
+        """As the authors' released code: MLP with biases, [max; avg], batch norm (momentum 0.01, weight 0 at first).
+
+        pytorchcv's copy of these networks has PyTorch's momentum 0.1. That changes no output in evaluation, but while
+        training the running statistics follow each batch ten times as fast. For that, one line for each module:
+        ``cbam.spatial_attention.norm.momentum = 0.1``.
+        """
         cbam = cls(channels, reduction, **({"spatial_pool": "max+avg"} | options))
         official_norm(getattr(cbam.spatial_attention, "norm", nn.Identity()))
         return cbam
@@ -133,7 +145,26 @@ class CBAM(nn.Module):
 
     @classmethod
     def keras(cls, channels: int, reduction: int = 8, **options: Any) -> Self:
-        """As the Keras listing among the founding articles: r = 8, biases 0, [avg; max], no norm, He-normal values."""
+        """As the Keras listing among the founding articles: r = 8, biases 0, [avg; max], no norm, He-normal values.
+
+        Listings in the style of TensorFlow 1.9 give the hidden units as a share and the convolution a bias:
+        ``CBAM.keras(C, hidden=0.5, conv_bias=True)``.
+
+        Trained weights move over by transposing, because Keras keeps the outputs of a layer on the last axis. With
+        NumPy arrays from ``layer.get_weights()``::
+
+            def move(layer, kernel, bias=None):  # Dense: (in, out); Conv2D: (k, k, in, out)
+                kernel = kernel.T if kernel.ndim == 2 else kernel.transpose(3, 2, 0, 1)
+                layer.weight.data = torch.tensor(kernel)
+                if bias is not None:
+                    layer.bias.data = torch.tensor(bias)
+
+            move(cbam.channel_attention.W_0, *dense_1.get_weights())
+            move(cbam.channel_attention.W_1, *dense_2.get_weights())
+            move(cbam.spatial_attention.conv, *conv2d.get_weights())
+
+        Maps are (B, H, W, C) in Keras: ``x.transpose(0, 3, 1, 2)`` is what goes in here.
+        """
         cbam = cls(channels, reduction, **({"bn": False} | options))
         if cbam.channel_attention.gate.init == "default":
             he_normal(*(layer for layer in cbam.modules() if isinstance(layer, nn.Linear | nn.Conv2d)))

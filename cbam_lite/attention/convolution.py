@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from cbam_lite.checks import positive_int
+from cbam_lite.checks import number, positive_int
 
 
 def output_size(size: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
@@ -27,7 +27,7 @@ def output_size(size: int, kernel: int, stride: int = 1, padding: int = 0, dilat
         ("dilation", dilation),
     ):
         positive_int(name, value)
-    if padding < 0:
+    if number("padding", padding) < 0:
         raise ValueError(f"padding={padding} must be 0 or more")
     reach = dilation * (kernel - 1) + 1
     if size + 2 * padding < reach:
@@ -51,7 +51,10 @@ def partial_maps(x: Tensor, weight: Tensor, stride: int = 1, padding: int = 0) -
 
     Raises:
         ValueError: the channels of x and of the kernels differ.
+        TypeError: one of them is no tensor.
     """
+    if not isinstance(x, Tensor) or not isinstance(weight, Tensor):
+        raise TypeError(f"x and weight must be tensors, got {type(x).__name__} and {type(weight).__name__}")
     if x.dim() != 4 or weight.dim() != 4 or x.shape[1] != weight.shape[1]:
         raise ValueError(
             f"x of shape {tuple(x.shape)} and kernels of shape {tuple(weight.shape)} do not fit: "
@@ -77,7 +80,10 @@ def multiply_adds(
     Raises:
         ValueError: the groups do not divide the channels.
     """
-    positive_int("groups", groups)
+    sizes = {"in_channels": in_channels, "out_channels": out_channels, "kernel": kernel}
+    sizes |= {"out_height": out_height, "out_width": out_width, "groups": groups}
+    for name, value in sizes.items():
+        positive_int(name, value)
     if in_channels % groups or out_channels % groups:
         raise ValueError(
             f"groups={groups} must divide in_channels={in_channels} and out_channels={out_channels}: "

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self  # torch needs it, too; in typing from Python 3.11 on
 
-from cbam_lite.attention.inputs import check_map, odd_kernel
+from cbam_lite.attention.inputs import check_map, like_weight, odd_kernel, one_node
 from cbam_lite.attention.parts import POOLS, Gate, in_dtype, scale, start_at_zero, without_autocast
-from cbam_lite.checks import choose, positive_int
+from cbam_lite.checks import choose, number, positive_int
 
 
 def eca_kernel_size(channels: int, gamma: float = 2, b: float = 1) -> int:
@@ -20,9 +20,9 @@ def eca_kernel_size(channels: int, gamma: float = 2, b: float = 1) -> int:
 
     64 channels give 3, 128 to 1024 give 5, 2048 give 7. Four channels or fewer give 1: no exchange between channels.
     """
-    if gamma == 0:
+    if number("gamma", gamma) == 0:
         raise ValueError("gamma=0 divides by zero: the paper uses gamma=2")
-    t = int(abs((math.log2(positive_int("channels", channels)) + b) / gamma))
+    t = int(abs((math.log2(positive_int("channels", channels)) + number("b", b)) / gamma))
     return t if t % 2 else t + 1
 
 
@@ -74,12 +74,13 @@ class EfficientChannelAttention(nn.Module):
 
     def attention(self, F: Tensor) -> Tensor:
         """The gate s, shape (B, C, 1, 1)."""
-        weight = self.conv.weight
+        weight = like_weight(self.conv)
         B, C, H, W = check_map(F, self.channels, weight)
         y = POOLS[self.pool](F, (2, 3)).view(B, 1, C)  # one row of C numbers
         with without_autocast(F):
             return self.gate(self.conv(in_dtype(y, weight.dtype)).view(B, C, 1, 1))
 
+    @one_node
     def forward(self, F: Tensor) -> Tensor:
         return scale(F, self.attention(F))
 

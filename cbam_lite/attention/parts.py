@@ -47,8 +47,8 @@ def pool_names(pool: str, *, instead: str = "") -> tuple[str, ...]:
 
     `instead` names what a caller accepts in place of pools, for the error.
     """
-    names = tuple(pool.split("+"))
-    if not set(names) <= set(POOLS):
+    names = tuple(pool.split("+")) if isinstance(pool, str) else (pool,)
+    if not isinstance(pool, str) or not set(names) <= set(POOLS):
         raise ValueError(f"pool={pool!r} is not made of {', '.join(map(repr, POOLS))} joined by '+'{instead}")
     return names
 

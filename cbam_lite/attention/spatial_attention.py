@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self  # torch needs it, too; in typing from Python 3.11 on
 
-from cbam_lite.attention.inputs import check_map, odd_kernel
+from cbam_lite.attention.inputs import check_map, like_weight, odd_kernel, one_node
 from cbam_lite.attention.parts import (
     POOLS,
     Gate,
@@ -91,7 +91,7 @@ class SpatialAttention(nn.Module):
 
     def check(self, F: Tensor) -> tuple[int, int, int, int]:
         """B, C, H, W of a map that fits; in training the batch norm needs more than one place."""
-        B, C, H, W = check_map(F, self.channels, self.conv.weight)
+        B, C, H, W = check_map(F, self.channels, like_weight(self.conv))
         if self.training and isinstance(self.norm, nn.BatchNorm2d) and B * H * W == 1:
             raise ValueError(
                 "one place (B=1, H=1, W=1) has no variance for the batch norm of the spatial gate to train on: "
@@ -101,13 +101,14 @@ class SpatialAttention(nn.Module):
 
     def attention(self, F: Tensor) -> Tensor:
         """M_s(F), shape (B, 1, H, W)."""
-        weight = self.conv.weight
+        weight = like_weight(self.conv)
         B, C, H, W = self.check(F)
         descriptors = self.descriptors(F)  # (B, P, H, W)
         with without_autocast(F):
             z = self.norm(self.conv(in_dtype(descriptors, weight.dtype)))  # (B, 1, H, W)
             return self.gate(z)
 
+    @one_node
     def forward(self, F: Tensor) -> Tensor:
         return scale(F, self.attention(F))
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cbam_lite.checks import function, module, number, output_of, sequence, tensor, whole
+from cbam_lite.checks import a_module, function, number, output_of, sequence, tensor, whole
 from cbam_lite.explaining.gradcam import Score, class_numbers, of_class
 from cbam_lite.explaining.layers import layer_of
 from cbam_lite.networks.modes import evaluating
@@ -44,7 +44,7 @@ def finite(name: str, maps: Tensor) -> Tensor:
 
 def checked(model: nn.Module, images: Tensor, maps: Tensor, score: Score) -> None:
     """An error unless the model can be asked about these images, and every image has its map."""
-    module("model", model)
+    a_module("model", model)
     tensor("images", images, "N, C, H, W", floating=True, least=1)
     tensor("maps", maps, "N, H, W")
     function("score", score, "use score=probability(3) for one class, or a function of the model's output")
@@ -286,7 +286,7 @@ def cascade(model: nn.Module, stages: Sequence[str], seed: int = 0) -> Iterator[
         ValueError: there is no such module, it has no weights, or one of its modules cannot be initialised.
         TypeError: `stages` is no list of names.
     """
-    module("model", model)
+    a_module("model", model)
     whole("seed", seed)
     if isinstance(stages, str) or not isinstance(stages, Iterable) or not all(isinstance(s, str) for s in stages):
         raise TypeError(f"stages={stages!r:.60} must be a list of names, from the output down: ['fc', 'layer4']")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from cbam_lite.checks import choose, function, height_and_width, module, output_of, tensor
+from cbam_lite.checks import a_module, choose, function, height_and_width, output_of, tensor
 from cbam_lite.explaining.layers import layer_of, map_of, names_of, refuse_other_layouts
 from cbam_lite.explaining.methods import METHODS, Method
 from cbam_lite.networks.modes import evaluating
@@ -88,11 +88,11 @@ def capture(model: nn.Module, layers: Mapping[str, nn.Module]) -> Iterator[dict[
         RuntimeError: a layer runs twice in one pass, as a module that is shared does.
         TypeError: `layers` is no mapping from names to modules, or a layer gives no tensor.
     """
-    module("model", model)
+    a_module("model", model)
     if not isinstance(layers, Mapping):
         raise TypeError(f"layers must be {{name: module}}, got {type(layers).__name__}: {{'layer4': model.layer4}}")
     for name, layer in layers.items():
-        module(f"layers[{name!r}]", layer)
+        a_module(f"layers[{name!r}]", layer)
     caught: dict[str, Tensor] = {}
 
     def catch(name: str) -> Callable[..., Tensor]:
@@ -164,7 +164,7 @@ def cam(
 
         >>> maps = cam(model, images, "features.7", logit(3), swin)
     """
-    module("model", model)
+    a_module("model", model)
     if isinstance(model, nn.DataParallel):
         raise TypeError("DataParallel runs copies of the model, whose maps would mix: explain model.module instead")
     tensor("images", images, "B, ...", least=1)

@@ -14,14 +14,28 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from cbam_lite.checks import a_module, positive_int
+
 aten = torch.ops.aten
 
-# operation -> multiply-adds, from its arguments and its output
-MULTIPLY_ADDS: dict[Any, Callable[[Any, Tensor], int]] = {
-    aten.convolution: lambda args, out: out.numel() * args[1][0].numel(),  # each output: one kernel's products
-    aten.mm: lambda args, out: out.numel() * args[0].shape[1],
-    aten.addmm: lambda args, out: out.numel() * args[1].shape[1],
-    aten.bmm: lambda args, out: out.numel() * args[0].shape[2],
+
+def of_convolution(args: Any, out: Tensor) -> int:
+    """Each output is the sum over one kernel; transposed, each input is spread over one kernel."""
+    x, weight, transposed = args[0], args[1], args[6]
+    return (x if transposed else out).numel() * weight[0].numel()
+
+
+# operation -> multiply-adds, from its arguments and its output; "addmm" is also "addmm_", which works in place
+MULTIPLY_ADDS: dict[str, Callable[[Any, Tensor], int]] = {
+    "convolution": of_convolution,
+    "dot": lambda args, out: args[0].numel(),
+    "mv": lambda args, out: args[0].numel(),
+    "addmv": lambda args, out: args[1].numel(),
+    "mm": lambda args, out: out.numel() * args[0].shape[1],
+    "addmm": lambda args, out: out.numel() * args[1].shape[1],
+    "bmm": lambda args, out: out.numel() * args[0].shape[2],
+    "baddbmm": lambda args, out: out.numel() * args[1].shape[2],
+    "addbmm": lambda args, out: args[1].numel() * args[2].shape[2],
 }
 FREE = {aten.detach, aten.empty, aten.empty_strided}  # besides views: nothing is read or written
 
@@ -85,8 +99,9 @@ class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         out = func(*args, **(kwargs or {}))
         operation = func.overloadpacket
         row = self.running[-1]
-        if operation in MULTIPLY_ADDS:
-            row.multiply_adds += MULTIPLY_ADDS[operation](args, out)
+        name = operation.__name__.removesuffix("_")
+        if name in MULTIPLY_ADDS:
+            row.multiply_adds += MULTIPLY_ADDS[name](args, out)
         if not func.is_view and operation not in FREE:
             row.moved += numbers(tree_leaves(args)) + numbers(tree_leaves(out))
         return out
@@ -108,18 +123,23 @@ def cost(model: nn.Module, input_size: tuple[int, ...] = (3, 224, 224)) -> Cost:
 
     Raises:
         ValueError: the model does not take an image of this size.
+        TypeError: the model is no module, or the size is not made of whole numbers.
 
     Example:
         >>> cost(resnet50(CBAM.official)).multiply_adds / 1e9
         4.096...
     """
-    shadow = copy.deepcopy(model).to("meta").eval()
+    if not isinstance(input_size, tuple | list):
+        raise TypeError(f"input_size={input_size!r:.60} must be a tuple such as (3, 224, 224)")
+    for size in input_size:
+        positive_int("each number of input_size", size)
+    shadow = copy.deepcopy(a_module("model", model)).to("meta").eval()
     counter = Counter()
     rows: dict[str, Row] = {}
     handles = []
     seen: set[int] = set()
-    for name, module in shadow.named_modules():
-        own = [p for p in module.parameters(recurse=False) if id(p) not in seen]
+    for (name, module), original in zip(shadow.named_modules(), model.modules(), strict=True):
+        own = [p for p in original.parameters(recurse=False) if id(p) not in seen]  # the shadow unties tied weights
         seen.update(map(id, own))
         row = Row(name or type(model).__name__, type(module).__name__, sum(p.numel() for p in own))
         rows[name] = row

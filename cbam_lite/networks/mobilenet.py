@@ -5,6 +5,7 @@ Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile V
 
 from torch import Tensor, nn
 
+from cbam_lite.checks import number, positive_int
 from cbam_lite.networks.resnet import AttentionMaker, attention_or_none, convolution
 
 # (channels before the width multiplier, stride) of the 13 blocks
@@ -52,9 +53,10 @@ class MobileNet(nn.Module):
 
     def __init__(self, attention: AttentionMaker | None = None, *, width: float = 1.0, num_classes: int = 1000) -> None:
         super().__init__()
-        channels = int(32 * width)
+        channels = int(32 * number("width", width))
         if channels < 1:
             raise ValueError(f"width={width} leaves {channels} channels in the first layer: use width>={1 / 32}")
+        positive_int("num_classes", num_classes)
         self.conv1 = convolution(3, channels, 3, stride=2)
         self.bn1 = nn.BatchNorm2d(channels)
         self.relu = nn.ReLU(inplace=True)

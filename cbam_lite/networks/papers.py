@@ -45,6 +45,8 @@ def printed_tables(source: str = "") -> list[Printed]:
     ImageNet, single crop of 224 pixels. Errors are printed in the papers on SE and CBAM; ECA prints accuracies, which
     are turned into errors here.
     """
+    if not isinstance(source, str):
+        raise TypeError(f"source={source!r} must be text, the beginning of a table's name: use 'CBAM', 'SE' or 'ECA'")
     text = (files("cbam_lite.networks") / "papers.csv").read_text()
     rows = [
         Printed(
@@ -83,6 +85,8 @@ def eca_of_resnet50(channels: int) -> EfficientChannelAttention:
 
 def network_of(row: Printed) -> nn.Module:
     """The network that a row is about. ECA's table counts SE without biases, the others with them."""
+    if not isinstance(row, Printed):
+        raise TypeError(f"row must be one of printed_tables(), got {row!r:.60} of type {type(row).__name__}")
     makers: dict[str, AttentionMaker | None] = {
         "none": None,
         "SE": SqueezeExcitation.paper if row.source.startswith("ECA") else SqueezeExcitation.official,

@@ -2,13 +2,18 @@
 
 import contextlib
 import functools
-from collections.abc import Iterator, Mapping
+import inspect
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from cbam_lite.attention.parts import Gate
-from cbam_lite.attention.spatial_attention import SpatialAttention
+from cbam_lite.attention.spatial_attention import NoSpatialAttention, SpatialAttention
+from cbam_lite.checks import a_module
+from cbam_lite.networks.insertion import ATTENTION, matching
 
 
 class AttentionMaps(Mapping[str, Tensor]):
@@ -55,31 +60,39 @@ class AttentionMaps(Mapping[str, Tensor]):
     def _new_pass(self) -> None:
         self._ran_in_this_pass.clear()
 
-    def _add(self, name: str, spatial: bool, detach: bool, _gate: nn.Module, _inputs: object, gate: Tensor) -> None:
-        """The forward hook of one gate."""
+    def _add(self, name: str, spatial: bool, gate: Tensor) -> None:
         times = self._ran_in_this_pass[name] = self._ran_in_this_pass.get(name, 0) + 1
         name = name if times == 1 else f"{name}@{times}"
-        gate = gate.squeeze(1) if spatial else gate.flatten(1)
-        self._passes.setdefault(name, []).append(gate.detach() if detach else gate)
+        self._passes.setdefault(name, []).append(gate.squeeze(1) if spatial else gate.flatten(1))
         if spatial:
             self._spatial.add(name)
 
 
 @contextlib.contextmanager
-def record_attention(model: nn.Module, *, detach: bool = True) -> Iterator[AttentionMaps]:
-    """Record every gate of `model` while the block runs; the model itself is left as it was.
+def record_attention(
+    model: nn.Module, *, detach: bool = True, gates: str | Sequence[str] = ()
+) -> Iterator[AttentionMaps]:
+    """Record every gate of `model` while the block runs. Nothing is hung into the model, so copies of it are clean.
+
+    Modules of this package are recorded, and modules of your own that end in its `Gate` or have, as ours do, a method
+    ``attention`` that gives a gate. `gates` names others. What is not ours is sorted by its shape: (B, C, 1, 1) or
+    (B, C) is a channel gate, (B, 1, H, W) a spatial one; (B, 1, 1, 1) counts as a channel gate.
 
     Args:
-        model: any network that contains modules of this package. A compiled model runs uncompiled inside the block,
-            because compiled code skips what listens to it.
+        model: any network that contains attention. A compiled model runs uncompiled inside the block, because compiled
+            code skips what listens to it.
         detach: False keeps the gates in the autograd graph, for a loss on the attention itself.
+        gates: names of more modules, whose output is a gate, as in ``model.named_modules()``, with ``*`` as a wild
+            card: ``"layer*.sigmoid"``.
 
     Yields:
         `AttentionMaps`: named channel gates (B, C) and spatial gates (B, H, W).
 
     Raises:
-        ValueError: the model contains no attention of this package.
-        TypeError: the model is a `DataParallel`.
+        ValueError: the model contains no attention, `gates` matches nothing, or what should be a gate has no gate's
+            shape.
+        TypeError: the model is no module, or contains a `DataParallel`.
+        RuntimeError: the model runs inside a transform of `torch.func`, such as vmap.
 
     Example:
         >>> with record_attention(model) as maps:
@@ -87,24 +100,120 @@ def record_attention(model: nn.Module, *, detach: bool = True) -> Iterator[Atten
         >>> maps.spatial["layer4.1.bn2.attention.spatial_attention"].shape
         torch.Size([8, 7, 7])
     """
-    if isinstance(model, nn.DataParallel):
-        raise TypeError("DataParallel runs copies of the model, whose gates would mix: record model.module instead")
-    compiled = isinstance(model, torch._dynamo.OptimizedModule)
+    compiled = isinstance(a_module("model", model), torch._dynamo.OptimizedModule)
     network: nn.Module = model._orig_mod if compiled else model  # type: ignore[assignment]
-    recorded = [(name, m) for name, m in network.named_modules() if isinstance(getattr(m, "gate", None), Gate)]
-    if not recorded:
+    if any(isinstance(module, nn.DataParallel) for module in network.modules()):
+        raise TypeError("DataParallel runs copies of the model, whose gates would mix: record model.module instead")
+    outputs = giving_gates(network, gates)
+    methods = having_gates(network)
+    if not outputs and not methods:
         raise ValueError(
             f"{type(network).__name__} contains no attention of cbam_lite: build it with CBAM, SqueezeExcitation, ... "
-            "or call insert_attention(model, CBAM) first"
+            "or call insert_attention(model, CBAM) first; for a module of your own, name what gives the gate with "
+            "gates=..."
         )
     maps = AttentionMaps()
-    handles = [network.register_forward_pre_hook(lambda _model, _inputs: maps._new_pass())]
-    for name, module in recorded:
-        keep = functools.partial(maps._add, name or type(module).__name__, isinstance(module, SpatialAttention), detach)
-        handles.append(module.gate.register_forward_hook(keep))
+
+    def keep(name: str, owner: nn.Module, gate: Tensor) -> None:
+        if torch._C._are_functorch_transforms_active():
+            raise RuntimeError(
+                f"{name} runs inside a transform of torch.func, such as vmap or grad, whose tensors end with it: "
+                "record outside of it, one model at a time"
+            )
+        maps._add(name, is_spatial(name, owner, gate), gate.detach() if detach else gate)
+
+    def begin(module: nn.Module, _inputs: object) -> None:
+        if module is network:
+            maps._new_pass()
+
+    def output(module: nn.Module, _inputs: object, gate: Tensor) -> None:
+        if module in outputs:
+            keep(*outputs[module], gate)
+
+    def method(module: nn.Module, gate: Any) -> None:
+        if module in methods and has_gate_shape(gate):
+            keep(methods[module], module, gate)
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())  # compiled wrappers fire hooks, too, which none of ours minds
+        warnings.filterwarnings("ignore", message="Using `torch.compile.*global hooks")
+        stack.enter_context(nn.modules.module.register_module_forward_pre_hook(begin))
+        stack.enter_context(nn.modules.module.register_module_forward_hook(output))
+        for definer in dict.fromkeys(definer_of_attention(type(module)) for module in methods):
+            stack.enter_context(overhearing(definer, method))
+        stack.enter_context(torch.compiler.set_stance("force_eager"))  # a part of the model may be compiled, too
+        yield maps
+
+
+# ---- who gives a gate -----------------------------------------------------------------------------------------------
+
+
+def giving_gates(network: nn.Module, named: str | Sequence[str]) -> dict[nn.Module, tuple[str, nn.Module]]:
+    """Modules whose output is a gate, each with its name in the record and the attention module that it belongs to."""
+    found = {
+        module.gate: (name or type(module).__name__, module)
+        for name, module in network.named_modules()
+        if isinstance(getattr(module, "gate", None), Gate)
+    }
+    for name, module in network.named_modules():
+        if isinstance(module, Gate):  # of a module that calls it by another name
+            found.setdefault(module, (name or type(module).__name__, module))
+    for name in matching(network, named, "gates") if named else ():
+        module = network.get_submodule(name)
+        found.setdefault(module, (name, module))
+    return found
+
+
+def having_gates(network: nn.Module) -> dict[nn.Module, str]:
+    """Modules of others with a method `attention`; ours end in a `Gate`, and have none where there is no gate."""
+    return {
+        module: name or type(module).__name__
+        for name, module in network.named_modules()
+        if inspect.isfunction(getattr(type(module), "attention", None))
+        and not isinstance(module, NoSpatialAttention)
+        and not any(isinstance(part, Gate) for part in module.modules())
+    }
+
+
+def has_gate_shape(gate: Any) -> bool:
+    """Whether something is (B, C), (B, C, 1, 1) or (B, 1, H, W)."""
+    if not isinstance(gate, Tensor) or gate.dim() not in (2, 4):
+        return False
+    return gate.shape[1] == 1 or gate.shape[2:].numel() == 1  # of (B, C) nothing is left, and the product of that is 1
+
+
+def is_spatial(name: str, owner: nn.Module, gate: Tensor) -> bool:
+    """Whether a gate is one number for each place: by the module if it is ours, else by the shape."""
+    if not has_gate_shape(gate):
+        shape = tuple(gate.shape) if isinstance(gate, Tensor) else type(gate).__name__
+        raise ValueError(f"{name} gives {shape}, which is no gate: expected (B, C, 1, 1), (B, C) or (B, 1, H, W)")
+    if isinstance(owner, ATTENTION):
+        return isinstance(owner, SpatialAttention)
+    return gate.shape[1] == 1 and gate.shape[2:].numel() > 1
+
+
+# ---- the method `attention` of a class ------------------------------------------------------------------------------
+
+
+def definer_of_attention(kind: type[nn.Module]) -> type[nn.Module]:
+    """The class, among `kind` and those it inherits from, whose method `attention` is called."""
+    return next(parent for parent in kind.__mro__ if "attention" in vars(parent))
+
+
+@contextlib.contextmanager
+def overhearing(definer: Any, heard: Callable[[nn.Module, Any], None]) -> Iterator[None]:
+    """Inside, `heard` gets what the method `attention` of a class gives. Instances of the class stay as they are."""
+    written = definer.attention
+
+    @functools.wraps(written)
+    def attention(self: nn.Module, *arguments: Any, **options: Any) -> Any:
+        gate = written(self, *arguments, **options)
+        if definer_of_attention(type(self)) is definer:  # else an heir, which called super().attention
+            heard(self, gate)
+        return gate
+
+    definer.attention = attention
     try:
-        with torch.compiler.set_stance("force_eager"):  # a part of the model may be compiled, too
-            yield maps
+        yield
     finally:
-        for handle in handles:
-            handle.remove()
+        definer.attention = written

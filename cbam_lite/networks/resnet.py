@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from cbam_lite.checks import choose, positive_int
+from cbam_lite.checks import choose, made, number, positive_int
 
 AttentionMaker = Callable[[int], nn.Module]  # channels in, a module (B, C, H, W) -> (B, C, H, W) out
 
@@ -29,9 +29,7 @@ def convolution(in_channels: int, out_channels: int, kernel_size: int, stride: i
 
 def attention_or_none(attention: AttentionMaker | None, channels: int) -> nn.Module:
     """The attention of one block; `nn.Identity`, which has no weights, in a plain network."""
-    if isinstance(attention, nn.Module):
-        raise TypeError(f"attention is a module, built already: pass {type(attention).__name__}, not an instance of it")
-    return nn.Identity() if attention is None else attention(channels)
+    return nn.Identity() if attention is None else made(attention, channels)
 
 
 def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
@@ -135,7 +133,7 @@ class ResNet(nn.Module):
 
     Raises:
         ValueError: an option or the number of stages does not fit.
-        TypeError: `attention` is a module instead of what makes one.
+        TypeError: `attention` is no class or function that makes a module, or a size is no whole number.
 
     Example:
         >>> resnet50(attention=CBAM.official)
@@ -158,10 +156,23 @@ class ResNet(nn.Module):
         super().__init__()
         choose("layout", layout, LAYOUTS)
         choose("stem", stem, STEMS)
+        if not isinstance(depths, Sequence):
+            raise TypeError(f"depths={depths!r:.60} must be four whole numbers, such as (2, 2, 2, 2)")
         if len(depths) != 4:
             raise ValueError(f"depths={list(depths)} has {len(depths)} stages, but a ResNet has 4")
-        positive_int("num_classes", num_classes)
-        channels = positive_int("planes", planes) if stem_channels is None else stem_channels
+        for stage, depth in enumerate(depths):
+            positive_int(f"depths[{stage}]", depth)
+        channels = planes if stem_channels is None else stem_channels
+        sizes = {"num_classes": num_classes, "planes": planes, "stem_channels": channels}
+        for name, value in (sizes | {"groups": groups, "group_width": group_width}).items():
+            positive_int(name, value)
+        if stem == "deep" and channels < 2:
+            raise ValueError("stem='deep' halves its channels: use stem_channels=2 or more")
+        if block is not BasicBlock and planes * group_width < 64:
+            raise ValueError(
+                f"planes={planes} with group_width={group_width} leaves 0 channels for each group: use "
+                f"group_width>={-(-64 // planes)}"
+            )
         self.conv1 = first_layer(stem, channels)
         self.bn1 = nn.BatchNorm2d(channels)
         self.relu = nn.ReLU(inplace=True)
@@ -219,7 +230,10 @@ def wide_resnet18(attention: AttentionMaker | None = None, *, width: float = 1.5
 
     The stem keeps 64 channels: the paper does not say so, but only then do its parameters and GFLOPs come out.
     """
-    return ResNet(BasicBlock, (2, 2, 2, 2), attention, **({"planes": round(64 * width), "stem_channels": 64} | options))
+    planes = round(64 * number("width", width))
+    if planes < 1:
+        raise ValueError(f"width={width} leaves {planes} channels in the first stage: use width>={1 / 64}")
+    return ResNet(BasicBlock, (2, 2, 2, 2), attention, **({"planes": planes, "stem_channels": 64} | options))
 
 
 def resnext50(attention: AttentionMaker | None = None, **options: Any) -> ResNet:

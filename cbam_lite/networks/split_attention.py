@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cbam_lite.attention.inputs import one_node
 from cbam_lite.checks import positive_int
 from cbam_lite.networks.resnet import AttentionMaker, ResNet, attention_or_none, convolution
 
@@ -42,7 +43,10 @@ class SplitAttention(nn.Module):
         self, in_channels: int, out_channels: int, *, radix: int = 2, groups: int = 1, reduction: int = 4
     ) -> None:
         super().__init__()
-        if in_channels % (groups * positive_int("radix", radix)) or out_channels % groups:
+        sizes = {"in_channels": in_channels, "out_channels": out_channels, "radix": radix, "groups": groups}
+        for name, value in (sizes | {"reduction": reduction}).items():
+            positive_int(name, value)
+        if in_channels % (groups * radix) or out_channels % groups:
             raise ValueError(
                 f"groups={groups} times radix={radix} must divide in_channels={in_channels}, and groups must divide "
                 f"out_channels={out_channels}: use groups=1, or channels that are multiples of {groups * radix}"
@@ -66,6 +70,7 @@ class SplitAttention(nn.Module):
         weights = logits.softmax(1) if R > 1 else torch.sigmoid(logits)
         return weights.reshape(B, R, C)
 
+    @one_node
     def forward(self, F: Tensor) -> Tensor:
         U = self.bn0(self.conv(F)).relu()  # (B, R C, H, W)
         branches = U.unflatten(1, (self.radix, -1))  # (B, R, C, H, W)

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from cbam_lite.checks import module, output_of, positive_int, tensor, whole
+from cbam_lite.checks import a_module, output_of, positive_int, tensor, whole
 from cbam_lite.networks.modes import evaluating
 from cbam_lite.training.images import LabelledImages
 
@@ -96,7 +96,7 @@ def predict(model: nn.Module, data: Dataset[Any], *, batch_size: int = 256) -> t
         ValueError: there are no images, or the model cannot run on them.
         TypeError: `data` is a tensor or a `DataLoader`, not a data set.
     """
-    tensors = itertools.chain(module("model", model).parameters(), model.buffers())
+    tensors = itertools.chain(a_module("model", model).parameters(), model.buffers())
     device, parts = next(tensors, torch.empty(0)).device, []
     index = torch.arange(size_of("data", data))
     with evaluating(model):

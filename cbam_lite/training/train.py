@@ -15,7 +15,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
-from cbam_lite.checks import function, module, number, output_of, positive_int, whole
+from cbam_lite.checks import a_module, function, number, output_of, positive_int, whole
 from cbam_lite.training.batches import Augmentation, batch, cross_entropy, evaluate, one_for_each, size_of
 from cbam_lite.training.store import History, Store
 
@@ -36,7 +36,7 @@ def checked_device(device: torch.device | str | int | None) -> torch.device:
 
 def checked_model(model: nn.Module) -> nn.Module:
     """The model, if there is a weight to train."""
-    if not any(parameter.requires_grad for parameter in module("model", model).parameters()):
+    if not any(parameter.requires_grad for parameter in a_module("model", model).parameters()):
         raise ValueError(f"model: {type(model).__name__} has no weight to train: use model.requires_grad_()")
     return model
 

@@ -79,6 +79,8 @@ def test_output_size_errors_name_the_fix() -> None:
     assert output_size(3, 7, padding=2) == 1  # what the message proposes
     with pytest.raises(ValueError, match="padding=-1 must be 0 or more"):
         output_size(5, 3, padding=-1)
+    with pytest.raises(TypeError, match=r"padding must be a number, got '1' of type str"):
+        output_size(5, 3, padding="1")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="stride=0 must be at least 1"):
         output_size(5, 3, stride=0)
     with pytest.raises(TypeError, match=r"kernel must be a whole number, got 3\.0 of type float"):
@@ -103,6 +105,16 @@ def test_multiply_adds_says_which_groups_fit() -> None:
         multiply_adds(8, 12, 3, 5, 5, groups=3)
 
 
-def test_multiply_adds_refuses_zero_groups() -> None:
-    with pytest.raises(ValueError, match="groups=0 must be at least 1"):
-        multiply_adds(8, 12, 3, 5, 5, groups=0)
+@pytest.mark.parametrize("name", ["in_channels", "out_channels", "kernel", "out_height", "out_width", "groups"])
+def test_multiply_adds_refuses_what_is_no_size(name: str) -> None:
+    sizes = {"in_channels": 8, "out_channels": 12, "kernel": 3, "out_height": 5, "out_width": 5, "groups": 4}
+    assert multiply_adds(**sizes) == 25 * 12 * 2 * 9
+    with pytest.raises(ValueError, match=rf"^{name}=0 must be at least 1$"):
+        multiply_adds(**(sizes | {name: 0}))
+    with pytest.raises(TypeError, match=rf"^{name} must be a whole number, got None"):
+        multiply_adds(**(sizes | {name: None}))
+
+
+def test_partial_maps_take_tensors_only() -> None:
+    with pytest.raises(TypeError, match=r"^x and weight must be tensors, got ndarray and Tensor$"):
+        partial_maps(np.zeros((1, 3, 8, 8)), torch.zeros(4, 3, 3, 3))  # type: ignore[arg-type]

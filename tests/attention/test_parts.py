@@ -113,6 +113,9 @@ def test_hidden_units_by_ratio_number_and_share() -> None:
     assert hidden_units(40, 16, None) == 2  # floor
     assert hidden_units(64, 16, 7) == 7
     assert hidden_units(64, 16, 0.25) == 16
+    assert hidden_units(10, 16, 0.37) == 3  # floor, too
+    assert hidden_units(10, 16, 1.0) == 10  # a share, not a number
+    assert hidden_units(3, 16, 1 / 3) == 1
 
 
 @pytest.mark.parametrize("module", [SqueezeExcitation, ChannelAttention, CBAM])
@@ -155,6 +158,20 @@ ARGUMENT_ERRORS = [
     ),
     (SpatialAttention, {"pool": "avg+conv"}, ValueError, r"^pool='avg\+conv' is not made of .*, nor 'conv'"),
     (SqueezeExcitation, {"pool": "avg+max"}, ValueError, r"^pool='avg\+max' is not one of 'avg', 'max', 'lse', 'lp'"),
+    (CBAM, {"hidden": float("nan")}, ValueError, r"^hidden=nan must be a finite number$"),
+    (CBAM, {"hidden": float("inf")}, ValueError, r"^hidden=inf must be a finite number$"),
+    (CBAM, {"hidden": -0.5}, ValueError, r"^hidden=-0\.5 of channels=64 leaves -32 hidden units: use a share of at"),
+    (CBAM, {"pool": None}, ValueError, r"^pool=None is not made of 'avg', 'max', 'lse', 'lp' joined by '\+'$"),
+    (CBAM, {"spatial_pool": None}, ValueError, r"^pool=None is not made of .*, nor 'conv' \(in CBAM: spatial_pool"),
+    (CBAM, {"gate": None}, ValueError, r"^gate=None is not one of 'sigmoid', "),
+    (CBAM, {"order": np.array(["parallel"])}, ValueError, r"^order=array\(\['parallel'\].* is not one of"),
+    (CBAM, {"kernel_size": (7, 7)}, TypeError, r"^kernel_size must be a whole number, got \(7, 7\) of type tuple$"),
+    (CBAM, {"kernel_size": "7"}, TypeError, r"^kernel_size must be a whole number, got '7' of type str$"),
+    (CBAM, {"kernel_size": -3}, ValueError, r"^kernel_size=-3 must be at least 1$"),
+    (EfficientChannelAttention, {"gamma": "2"}, TypeError, r"^gamma must be a number, got '2' of type str$"),
+    (EfficientChannelAttention, {"gamma": None}, TypeError, r"^gamma must be a number, got None of type NoneType$"),
+    (EfficientChannelAttention, {"gamma": True}, TypeError, r"^gamma must be a number, got True of type bool$"),
+    (EfficientChannelAttention, {"b": float("nan")}, ValueError, r"^b=nan must be a finite number$"),
     (CBAM, {"gate": "sigmoidd"}, ValueError, r"^gate='sigmoidd' is not one of .*did you mean 'sigmoid'\?$"),
     (CBAM, {"order": "channel_first"}, ValueError, r"^order='channel_first' .*did you mean 'channel-first'\?$"),
     (CBAM, {"init": "identity!"}, ValueError, r"^init='identity!' .*did you mean 'identity'\?$"),
@@ -173,6 +190,9 @@ def test_a_wrong_argument_is_named_with_its_fix(module: type, options: dict, err
     ("channels", "error", "message"),
     [
         (0, ValueError, "channels=0 must be at least 1"),
+        (-4, ValueError, "channels=-4 must be at least 1"),
+        ("64", TypeError, "channels must be a whole number, got '64' of type str"),
+        (None, TypeError, "channels must be a whole number, got None of type NoneType"),
         (64.0, TypeError, "channels must be a whole number, got 64.0 of type float"),
         (True, TypeError, "channels must be a whole number, got True of type bool"),
     ],
@@ -194,6 +214,9 @@ MAP_ERRORS = [
     (torch.zeros(2, 32, 6, 5, dtype=torch.int64), TypeError, r"x is torch.int64 but.*use x.to\(torch.float32\)"),
     (torch.zeros(2, 32, 6, 5, dtype=torch.float64), TypeError, r"x is torch.float64.*use module.to\(torch.float64\)"),
     (torch.zeros(2, 32, 6, 5, dtype=torch.complex64), TypeError, r"x is torch.complex64 but the module"),
+    ("map", TypeError, r"expected a torch.Tensor of shape \(B, C, H, W\), got str: use torch.as_tensor"),
+    (None, TypeError, r"expected a torch.Tensor of shape \(B, C, H, W\), got NoneType"),
+    (torch.zeros(6, 5), ValueError, r"expected a map of shape \(B, C, H, W\), got \(6, 5\): reshape it"),
     (np.zeros((2, 32, 6, 5)), TypeError, r"expected a torch.Tensor.*got ndarray: use torch.as_tensor"),
     (torch.zeros(2, 32, 6, 5, device="meta"), ValueError, r"x is on meta but the module is on cpu: use module.to"),
 ]

@@ -1,5 +1,6 @@
 """The counter against PyTorch's own, against counts by hand, and against the passes that the maths needs."""
 
+import copy
 import functools
 
 import pytest
@@ -16,6 +17,7 @@ from cbam_lite import (
     SqueezeExcitation,
     cost,
     multiply_adds,
+    record_attention,
     resnest50,
     resnet18,
     resnet50,
@@ -36,6 +38,8 @@ MODELS = {
     "MobileNet with ECA": functools.partial(MobileNet, EfficientChannelAttention),
     "torchvision mobilenet_v3_small": tv.mobilenet_v3_small,
     "torchvision resnext50": tv.resnext50_32x4d,
+    "transposed": lambda: nn.ConvTranspose2d(3, 8, 3, stride=2, padding=1),
+    "transposed, in one dimension": lambda: nn.Sequential(nn.Flatten(2), nn.ConvTranspose1d(3, 6, 5, 4, groups=3)),
     "dilated": lambda: nn.Conv2d(3, 8, 3, dilation=2, groups=1),
     "linear over the last axis": lambda: nn.Linear(64, 5),
     "without a bias": lambda: nn.Linear(64, 5, bias=False),
@@ -68,6 +72,86 @@ def test_one_convolution_by_hand(groups: int) -> None:
 def test_memory_passes_are_those_of_the_maths(module: nn.Module, passes: int) -> None:
     """SE and ECA: average, product (2). CBAM: average, maximum, product (2), over places and then over channels."""
     assert cost(module, (64, 96, 96)).moved / (64 * 96 * 96) == pytest.approx(passes, rel=0.03)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize(("stride", "padding", "out"), [(1, 0, 1), (2, 1, 0), (3, 0, 2)])
+def test_one_transposed_convolution_by_hand(groups: int, stride: int, padding: int, out: int) -> None:
+    """Each of the 8 x 5 x 6 inputs is multiplied with 3 x 3 numbers for each output channel of its group."""
+    out = out if stride > 1 else 0
+    layer = nn.ConvTranspose2d(8, 4, 3, stride, padding, out, groups, bias=False)
+    assert cost(layer, (8, 5, 6)).multiply_adds == 8 * 5 * 6 * 4 // groups * 9
+    ones = copy.deepcopy(layer.cpu()).requires_grad_(False)
+    if padding == out == 0:  # nothing is cut off: with ones everywhere, the sum of the output counts the products
+        nn.init.ones_(ones.weight)
+        assert ones(torch.ones(1, 8, 5, 6)).sum() == cost(layer, (8, 5, 6)).multiply_adds
+
+
+PRODUCTS = {
+    "dot": (lambda x: x.flatten() @ x.flatten(), 60),
+    "mv": (lambda x: x.view(4, 15) @ x.view(4, 15)[0], 60),
+    "addmv": (lambda x: torch.addmv(x.view(4, 15)[:, 0], x.view(4, 15), x.view(4, 15)[0]), 60),
+    "mm": (lambda x: x.view(4, 15) @ x.view(15, 4), 240),
+    "addmm": (lambda x: torch.addmm(x.view(4, 15)[:, :2], x.view(4, 15), x.view(15, 4)[:, :2]), 120),
+    "addmm_": (lambda x: x.view(4, 15)[:, :2].clone().addmm_(x.view(4, 15), x.view(15, 4)[:, :2]), 120),
+    "bmm": (lambda x: x.view(3, 4, 5) @ x.view(3, 5, 4), 240),
+    "baddbmm": (lambda x: torch.baddbmm(x.new_zeros(3, 4, 4), x.view(3, 4, 5), x.view(3, 5, 4)), 240),
+    "addbmm": (lambda x: torch.addbmm(x.new_zeros(4, 4), x.view(3, 4, 5), x.view(3, 5, 4)), 240),
+    "einsum": (lambda x: torch.einsum("bij,bj->bi", x.view(3, 4, 5), x.view(3, 4, 5)[:, 0]), 60),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_every_product_of_matrices_counts(name: str) -> None:
+    function, products = PRODUCTS[name]
+
+    class Product(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return function(x)
+
+    assert cost(Product(), (3, 4, 5)).multiply_adds == products
+
+
+def test_a_transformer_layer_by_hand() -> None:
+    """4 tokens of 8 numbers: three projections, two products of tokens with tokens, one projection, two layers."""
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    assert cost(layer, (4, 8)).multiply_adds == 4 * 8 * 24 + 2 * 4 * 4 * 8 + 4 * 8 * 8 + 2 * 4 * 8 * 16
+
+
+def test_a_weight_that_two_modules_share_counts_once() -> None:
+    first, second = nn.Conv2d(4, 4, 1, bias=False), nn.Conv2d(4, 4, 1, bias=False)
+    second.weight = first.weight
+    counted = cost(nn.Sequential(first, second), (4, 5, 5))
+    assert [row.parameters for row in counted.rows] == [16, 0]
+    assert counted.multiply_adds == 2 * 16 * 25
+
+
+def test_a_norm_without_weights_moves_its_map_all_the_same() -> None:
+    counted = cost(nn.BatchNorm2d(4, affine=False), (4, 5, 5))
+    assert (counted.parameters, counted.multiply_adds) == (0, 0)
+    assert counted.moved >= 2 * 4 * 25
+
+
+def test_hooks_of_a_recording_do_not_see_the_count() -> None:
+    model = nn.Sequential(CBAM(4, 2))
+    with record_attention(model) as maps:
+        cost(model, (4, 5, 5))
+    assert not maps
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (("resnet18",), TypeError, r"^model must be a torch\.nn\.Module, got 'resnet18' of type str$"),
+        ((nn.ReLU(), 224), TypeError, r"^input_size=224 must be a tuple such as \(3, 224, 224\)$"),
+        ((nn.ReLU(), None), TypeError, r"^input_size=None must be a tuple"),
+        ((nn.ReLU(), (3, 0, 4)), ValueError, r"^each number of input_size=0 must be at least 1$"),
+        ((nn.ReLU(), (3, 4.0)), TypeError, r"^each number of input_size must be a whole number, got 4\.0"),
+    ],
+)
+def test_hostile_arguments_are_named(arguments: tuple, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        cost(*arguments)
 
 
 def test_known_totals() -> None:

@@ -49,6 +49,26 @@ def test_a_block_is_depthwise_then_pointwise() -> None:
     assert torch.allclose(block(x), block.bn2(block.pointwise(F)).relu(), atol=1e-5)
 
 
-def test_a_width_without_channels_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"width=0\.01 leaves 0 channels in the first layer: use width>=0\.03125"):
-        MobileNet(width=0.01)
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"width": 0.01}, ValueError, r"^width=0\.01 leaves 0 channels in the first layer: use width>=0\.03125$"),
+        ({"width": 0}, ValueError, r"^width=0 leaves 0 channels in the first layer"),
+        ({"width": -1}, ValueError, r"^width=-1 leaves -32 channels in the first layer"),
+        ({"width": "1"}, TypeError, r"^width must be a number, got '1' of type str$"),
+        ({"width": float("nan")}, ValueError, r"^width=nan must be a finite number$"),
+        ({"num_classes": 0}, ValueError, r"^num_classes=0 must be at least 1$"),
+        ({"attention": "CBAM"}, TypeError, r"^attention='CBAM' of type str cannot make a module: pass a class such as"),
+        ({"attention": CBAM(32)}, TypeError, r"^attention is a module, built already: pass CBAM, not an instance"),
+    ],
+)
+def test_hostile_arguments_are_named(options: dict, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        MobileNet(**options)
+
+
+def test_channels_are_rounded_down() -> None:
+    with torch.device("meta"):
+        assert MobileNet(width=0.33).conv1.out_channels == 10  # 10.56
+        assert MobileNet(width=0.33).blocks[0].bn2.num_features == 21  # 21.12
+        assert MobileNet(width=1 / 32).conv1.out_channels == 1  # what the message proposes

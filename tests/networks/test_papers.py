@@ -87,6 +87,13 @@ def test_errors_are_as_printed() -> None:
     assert (row.top1_error, row.top5_error) == (22.66, 6.31)
 
 
+def test_hostile_arguments_are_named() -> None:
+    with pytest.raises(TypeError, match=r"^source=None must be text, the beginning of a table's name: use 'CBAM', "):
+        printed_tables(None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^row must be one of printed_tables\(\), got 'ResNet-50' of type str$"):
+        network_of("ResNet-50")  # type: ignore[arg-type]
+
+
 def test_an_unknown_table_is_refused() -> None:
     with pytest.raises(ValueError, match="source='BAM' is the beginning of no table: use 'CBAM', 'SE' or 'ECA'"):
         printed_tables("BAM")

@@ -25,7 +25,7 @@ from cbam_lite import (
     resnext101,
     wide_resnet18,
 )
-from cbam_lite.networks.resnet import BasicBlock
+from cbam_lite.networks.resnet import BasicBlock, shortcut
 
 # plain, with SE, with CBAM (both with biases); the CBAM totals are those that pytorchcv asserts
 PARAMETERS = {
@@ -151,6 +151,25 @@ def test_wide_networks_widen_the_stages_and_not_the_stem() -> None:
     assert parameters(model) == 25_875_816  # printed: 25.88 M
 
 
+def test_wide_stages_are_rounded_to_the_nearest_number() -> None:
+    with torch.device("meta"):
+        planes = [wide_resnet18(width=width).layer1[0].bn1.num_features for width in (1.01, 1.05, 1 / 64)]
+    assert planes == [65, 67, 1]  # 64.64, 67.2
+
+
+def test_what_the_messages_propose_works() -> None:
+    with torch.device("meta"):
+        assert resnext50(planes=8, group_width=8).layer1[0].conv2.in_channels == 32  # 32 groups of 1
+        assert resnet18(stem="deep", stem_channels=2).conv1[0].out_channels == 1
+        assert resnet18(group_width=1, planes=8).layer1[0].conv1.out_channels == 8  # of bottlenecks only
+
+
+def test_a_shortcut_is_the_identity_where_the_shapes_agree_only() -> None:
+    assert isinstance(shortcut(8, 8, 1), nn.Identity)
+    for channels, stride, size in ((8, 2, 3), (9, 1, 6), (9, 2, 3)):
+        assert shortcut(8, channels, stride)(torch.randn(2, 8, 6, 6)).shape == (2, channels, size, size)
+
+
 def test_fresh_convolutions_have_hes_variance() -> None:
     weight = resnet18().layer3[0].conv2.weight  # fan out: 256 * 9
     assert weight.std().item() == pytest.approx((2 / (256 * 9)) ** 0.5, rel=0.02)
@@ -183,6 +202,39 @@ def test_inserting_into_a_plain_one_leaves_it_unchanged() -> None:
         (lambda: resnet18(num_classes=0), ValueError, "num_classes=0 must be at least 1"),
         (lambda: resnet18(planes=0), ValueError, "planes=0 must be at least 1"),
         (lambda: resnet18(CBAM(64)), TypeError, "attention is a module, built already: pass CBAM, not an instance"),
+        (
+            lambda: resnet18("CBAM"),
+            TypeError,
+            "attention='CBAM' of type str cannot make a module: pass a class such as",
+        ),
+        (lambda: resnet18(lambda channels: None), TypeError, r"attention\(64\) gave NoneType, not a module: pass CBAM"),
+        (lambda: ResNet(BasicBlock, (2, 0, 2, 2)), ValueError, r"depths\[1\]=0 must be at least 1"),
+        (lambda: ResNet(BasicBlock, (2, 2, 2, -1)), ValueError, r"depths\[3\]=-1 must be at least 1"),
+        (lambda: ResNet(BasicBlock, "2222"), TypeError, r"depths\[0\] must be a whole number, got '2' of type str"),
+        (
+            lambda: ResNet(BasicBlock, None),
+            TypeError,
+            r"depths=None must be four whole numbers, such as \(2, 2, 2, 2\)",
+        ),
+        (lambda: resnet18(planes="64"), TypeError, "planes must be a whole number, got '64' of type str"),
+        (lambda: resnet18(planes=0, stem_channels=8), ValueError, "planes=0 must be at least 1"),
+        (lambda: resnet18(stem_channels=0), ValueError, "stem_channels=0 must be at least 1"),
+        (lambda: resnet18(stem="deep", stem_channels=1), ValueError, "stem='deep' halves its channels: use stem_ch"),
+        (lambda: resnet50(groups=0), ValueError, "groups=0 must be at least 1"),
+        (lambda: resnet50(groups=-1), ValueError, "groups=-1 must be at least 1"),
+        (lambda: resnet50(group_width=0), ValueError, "group_width=0 must be at least 1"),
+        (
+            lambda: resnext50(planes=8),
+            ValueError,
+            "planes=8 with group_width=4 leaves 0 channels for each group: use group_width>=8",
+        ),
+        (
+            lambda: wide_resnet18(width=0),
+            ValueError,
+            r"width=0 leaves 0 channels in the first stage: use width>=0\.015",
+        ),
+        (lambda: wide_resnet18(width=-1), ValueError, r"width=-1 leaves -64 channels in the first stage"),
+        (lambda: wide_resnet18(width="2"), TypeError, "width must be a number, got '2' of type str"),
         (lambda: resnet18(CBAM, planes=8), ValueError, "channels=8 with reduction=16 leaves 0 hidden units"),
     ],
 )

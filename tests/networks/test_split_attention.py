@@ -70,6 +70,24 @@ def test_resnest50_is_timms() -> None:
     assert torch.allclose(ours(x), theirs(x), atol=1e-5)
 
 
+def test_the_hidden_layer_has_at_least_32_units() -> None:
+    assert SplitAttention(64, 64).fc1.out_channels == 32  # 64 * 2 / 4
+    assert SplitAttention(64, 64, reduction=2).fc1.out_channels == 64
+    assert SplitAttention(64, 64, reduction=1, radix=1).fc1.out_channels == 64
+    assert SplitAttention(66, 64, reduction=3).fc1.out_channels == 44
+    assert SplitAttention(66, 64, reduction=130).fc1.out_channels == 32
+
+
+@pytest.mark.parametrize("name", ["in_channels", "out_channels", "radix", "groups", "reduction"])
+def test_sizes_are_whole_numbers(name: str) -> None:
+    sizes = {"in_channels": 8, "out_channels": 8}
+    for value in (0, -1):
+        with pytest.raises(ValueError, match=rf"^{name}={value} must be at least 1$"):
+            SplitAttention(**(sizes | {name: value}))
+    with pytest.raises(TypeError, match=rf"^{name} must be a whole number, got '4' of type str$"):
+        SplitAttention(**(sizes | {name: "4"}))
+
+
 def test_errors_name_the_fix() -> None:
     with pytest.raises(ValueError, match=r"groups=3 times radix=2 must divide in_channels=8.*multiples of 6"):
         SplitAttention(8, 8, groups=3)
