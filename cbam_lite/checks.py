@@ -9,9 +9,10 @@ import numpy as np
 from torch import Tensor, nn
 
 F = TypeVar("F", bound=Callable[..., Any])
+S = TypeVar("S", bound=str)
 
 
-def choose(name: str, value: str, options: Iterable[str]) -> str:
+def choose(name: str, value: S, options: Iterable[str]) -> S:
     """The value if it is one of the options, else an error that lists them."""
     options = tuple(options)
     if isinstance(value, str) and value in options:

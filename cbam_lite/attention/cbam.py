@@ -6,7 +6,7 @@ Woo, Park, Lee, Kweon, "CBAM: Convolutional Block Attention Module", ECCV 2018::
     F'' = M_s(F') * F'        Eq. (1)        M_s(F) = sigmoid(conv7x7([AvgPool(F); MaxPool(F)]))          Eq. (3)
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ from typing_extensions import Self  # torch needs it, too; in typing from Python
 from cbam_lite.attention.channel_attention import ChannelAttention
 from cbam_lite.attention.inputs import one_node
 from cbam_lite.attention.parts import (
+    GateFunction,
+    Init,
     he_normal,
     scale,
 )
@@ -74,9 +76,9 @@ class CBAM(nn.Module):
         kernel_size: int = 7,
         conv_bias: bool = False,
         bn: bool = True,
-        order: str = "channel-first",
-        gate: str = "sigmoid",
-        init: str = "default",
+        order: Literal["channel-first", "spatial-first", "parallel"] = "channel-first",
+        gate: GateFunction = "sigmoid",
+        init: Init = "default",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -108,6 +110,7 @@ class CBAM(nn.Module):
 
     @one_node
     def forward(self, F: Tensor) -> Tensor:
+        """F'' for a map F, both (B, C, H, W)."""
         if self.order == "parallel":  # the paper names it without an equation; here both gates look at F
             return scale(F, self.channel_attention.attention(F) * self.spatial_attention.attention(F))
         gates: tuple[nn.Module, nn.Module] = self.channel_attention, self.spatial_attention

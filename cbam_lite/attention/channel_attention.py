@@ -13,6 +13,8 @@ from cbam_lite.attention.inputs import check_map, hidden_units, like_weight, one
 from cbam_lite.attention.parts import (
     POOLS,
     Gate,
+    GateFunction,
+    Init,
     he_normal,
     in_dtype,
     pool_names,
@@ -58,8 +60,8 @@ class ChannelAttention(nn.Module):
         hidden: int | float | None = None,
         bias: bool = True,
         pool: str = "avg+max",
-        gate: str = "sigmoid",
-        init: str = "default",
+        gate: GateFunction = "sigmoid",
+        init: Init = "default",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -85,6 +87,7 @@ class ChannelAttention(nn.Module):
 
     @one_node
     def forward(self, F: Tensor) -> Tensor:
+        """F scaled by M_c(F), (B, C, H, W) as F is."""
         return scale(F, self.attention(F))
 
     def extra_repr(self) -> str:

@@ -11,7 +11,16 @@ from torch import Tensor, nn
 from typing_extensions import Self  # torch needs it, too; in typing from Python 3.11 on
 
 from cbam_lite.attention.inputs import check_map, like_weight, odd_kernel, one_node
-from cbam_lite.attention.parts import POOLS, Gate, in_dtype, scale, start_at_zero, without_autocast
+from cbam_lite.attention.parts import (
+    POOLS,
+    Gate,
+    GateFunction,
+    Init,
+    in_dtype,
+    scale,
+    start_at_zero,
+    without_autocast,
+)
 from cbam_lite.checks import choose, number, positive_int
 
 
@@ -57,8 +66,8 @@ class EfficientChannelAttention(nn.Module):
         gamma: float = 2,
         b: float = 1,
         pool: str = "avg",
-        gate: str = "sigmoid",
-        init: str = "default",
+        gate: GateFunction = "sigmoid",
+        init: Init = "default",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -82,6 +91,7 @@ class EfficientChannelAttention(nn.Module):
 
     @one_node
     def forward(self, F: Tensor) -> Tensor:
+        """F scaled by its gate s, (B, C, H, W) as F is."""
         return scale(F, self.attention(F))
 
     def extra_repr(self) -> str:

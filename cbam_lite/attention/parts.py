@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +61,9 @@ def hardsigmoid(z: Tensor) -> Tensor:
     return nn.functional.hardsigmoid(z)
 
 
+GateFunction = Literal["sigmoid", "hardsigmoid", "tanh", "relu"]
+Init = Literal["default", "identity"]
+
 GATES: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
     "hardsigmoid": hardsigmoid,
@@ -89,7 +93,7 @@ class Gate(nn.Module):
     `recording.record_attention` listens to this module.
     """
 
-    def __init__(self, function: str = "sigmoid", init: str = "default") -> None:
+    def __init__(self, function: GateFunction = "sigmoid", init: Init = "default") -> None:
         super().__init__()
         self.function = choose("gate", function, GATES)
         self.init = choose("init", init, ("default", "identity"))

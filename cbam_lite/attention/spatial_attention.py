@@ -13,6 +13,8 @@ from cbam_lite.attention.inputs import check_map, like_weight, odd_kernel, one_n
 from cbam_lite.attention.parts import (
     POOLS,
     Gate,
+    GateFunction,
+    Init,
     he_normal,
     in_dtype,
     pool_names,
@@ -71,8 +73,8 @@ class SpatialAttention(nn.Module):
         pool: str = "avg+max",
         bias: bool = False,
         bn: bool = True,
-        gate: str = "sigmoid",
-        init: str = "default",
+        gate: GateFunction = "sigmoid",
+        init: Init = "default",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -110,6 +112,7 @@ class SpatialAttention(nn.Module):
 
     @one_node
     def forward(self, F: Tensor) -> Tensor:
+        """F scaled by M_s(F), (B, C, H, W) as F is."""
         return scale(F, self.attention(F))
 
     def extra_repr(self) -> str:

@@ -10,7 +10,17 @@ from torch import Tensor, nn
 from typing_extensions import Self  # torch needs it, too; in typing from Python 3.11 on
 
 from cbam_lite.attention.inputs import check_map, hidden_units, like_weight, one_node
-from cbam_lite.attention.parts import POOLS, Gate, he_normal, in_dtype, scale, start_at_zero, without_autocast
+from cbam_lite.attention.parts import (
+    POOLS,
+    Gate,
+    GateFunction,
+    Init,
+    he_normal,
+    in_dtype,
+    scale,
+    start_at_zero,
+    without_autocast,
+)
 from cbam_lite.checks import choose
 
 
@@ -53,8 +63,8 @@ class SqueezeExcitation(nn.Module):
         hidden: int | float | None = None,
         bias: bool = True,
         pool: str = "avg",
-        gate: str = "sigmoid",
-        init: str = "default",
+        gate: GateFunction = "sigmoid",
+        init: Init = "default",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -80,6 +90,7 @@ class SqueezeExcitation(nn.Module):
 
     @one_node
     def forward(self, F: Tensor) -> Tensor:
+        """F scaled by its gate s, (B, C, H, W) as F is."""
         return scale(F, self.attention(F))
 
     def extra_repr(self) -> str:

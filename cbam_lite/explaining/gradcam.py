@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from cbam_lite.checks import a_module, choose, function, height_and_width, output_of, tensor
 from cbam_lite.explaining.layers import layer_of, map_of, names_of, refuse_other_layouts
-from cbam_lite.explaining.methods import METHODS, Method
+from cbam_lite.explaining.methods import METHODS, Method, Name
 from cbam_lite.networks.modes import evaluating
 
 Score = Callable[..., Tensor]  # what the model gives -> one number for each image, (B,)
@@ -126,7 +126,7 @@ def cam(
     images: Tensor,
     layers: str | Sequence[str],
     score: Score,
-    method: str | Method = "Grad-CAM",
+    method: Name | Method = "Grad-CAM",
 ) -> dict[str, Tensor]:
     """Raw signed maps of one or more layers for a batch of images.
 

@@ -4,6 +4,7 @@ All five want channels first, (B, C, h, w). For other layouts, a method of your 
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -95,6 +96,7 @@ def layer_cam(A: Tensor, G: Tensor) -> Tensor:
     return (G.clamp_min(0) * A).sum(1)
 
 
+Name = Literal["Grad-CAM", "Grad-CAM++", "XGrad-CAM", "HiResCAM", "LayerCAM"]
 METHODS: dict[str, Method] = {
     "Grad-CAM": grad_cam,
     "Grad-CAM++": grad_cam_plus_plus,

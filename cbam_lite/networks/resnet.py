@@ -8,7 +8,7 @@ The modules are called as torchvision calls them, so its weights fit; ``layer1.0
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -146,8 +146,8 @@ class ResNet(nn.Module):
         attention: AttentionMaker | None = None,
         *,
         num_classes: int = 1000,
-        stem: str = "imagenet",
-        layout: str = "v1.5",
+        stem: Literal["imagenet", "deep", "half", "small"] = "imagenet",
+        layout: Literal["v1.5", "v1"] = "v1.5",
         planes: int = 64,
         stem_channels: int | None = None,
         groups: int = 1,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 
 from torch import Tensor
 
@@ -42,6 +43,7 @@ PYTORCHCV = [
     ("^bn1.", "^features.init_block.conv.bn."),
     ("^fc.", "^output."),
 ]
+Layout = Literal["ours", "torchvision", "official", "timm", "pytorchcv"]
 NAMES: dict[str, list[tuple[str, str]]] = {
     "ours": [],
     "torchvision": [],

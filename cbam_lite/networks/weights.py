@@ -24,14 +24,14 @@ from cbam_lite.networks.weight_checks import (
 )
 from cbam_lite.networks.weight_files import read_weights as read_weights
 from cbam_lite.networks.weight_files import tensors_of, without_prefixes
-from cbam_lite.networks.weight_names import MAPS_BEGIN_WITH, State, known, layout_of, renamed
+from cbam_lite.networks.weight_names import MAPS_BEGIN_WITH, Layout, State, known, layout_of, renamed
 
 
 def load_weights(
     model: nn.Module,
     weights: str | Path | Mapping[str, Any],
     *,
-    layout: str | None = None,
+    layout: Layout | None = None,
     keep: str | None = None,
     strides: str | None = None,
 ) -> str:
@@ -95,7 +95,7 @@ def load_weights(
     return project
 
 
-def export_weights(model: nn.Module, layout: str) -> State:
+def export_weights(model: nn.Module, layout: Layout) -> State:
     """The state dict of a network of this package under the names of another project.
 
     Args:

@@ -1,7 +1,7 @@
 """Small networks for the defect chapters: untrained, or trained as they come with the package."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cbam_lite.attention.cbam import CBAM
 from cbam_lite.attention.eca import EfficientChannelAttention
@@ -44,7 +44,7 @@ def defect_net(attention: AttentionMaker | str | None = None, *, num_classes: in
     return ResNet(BasicBlock, (1, 1, 1, 1), maker, num_classes=num_classes, stem="half", planes=planes)
 
 
-def trained_defect_net(name: str) -> tuple[ResNet, dict[str, Any]]:
+def trained_defect_net(name: Literal["plain", "SE", "ECA", "CBAM"]) -> tuple[ResNet, dict[str, Any]]:
     """One of the trained networks that come with the package, in eval mode, and its model card.
 
     Args:

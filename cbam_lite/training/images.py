@@ -12,7 +12,7 @@ from cbam_lite.checks import number, tensor, whole
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class LabelledImages(Dataset[tuple[Tensor, int]]):
     """Images in memory, with what is known about them. It is a PyTorch data set: ``image, label = data[0]``.
 
@@ -60,6 +60,14 @@ class LabelledImages(Dataset[tuple[Tensor, int]]):
             raise ValueError(
                 f"labels run from {self.labels.min()} to {self.labels.max()}, but there are {len(self.classes)} classes"
             )
+
+    def __repr__(self) -> str:
+        """What is there, in a line: the pixels themselves would fill pages."""
+        N, _, H, W = self.images.shape
+        counts = torch.bincount(self.labels, minlength=len(self.classes)).tolist()
+        kinds = ", ".join(f"{count} {name}" for name, count in zip(self.classes, counts, strict=True))
+        known = [name for name in ("masks", "groups") if getattr(self, name) is not None]
+        return f"LabelledImages({N} of {H}x{W} pixels: {kinds}{'; with ' + ' and '.join(known) if known else ''})"
 
     def __len__(self) -> int:
         return len(self.images)

@@ -1,5 +1,6 @@
 """Labelled images: the container, the split by groups, and loaders on miniature copies of each layout."""
 
+import dataclasses
 import pickle
 import struct
 import sys
@@ -339,3 +340,10 @@ def test_endings_may_be_upper_case(tmp_path: Path) -> None:
     for name in ("a/1.PNG", "a/2.Jpg", "b/3.JPEG"):
         save(tmp_path / name, np.zeros((4, 4)))
     assert image_folder(tmp_path, 4).labels.tolist() == [0, 0, 1]
+
+
+def test_data_set_is_printed_in_a_line() -> None:
+    data = LabelledImages(torch.zeros(3, 3, 4, 5, dtype=torch.uint8), torch.tensor([1, 0, 1]), ("good", "bad"))
+    assert repr(data) == "LabelledImages(3 of 4x5 pixels: 1 good, 2 bad)"
+    with_more = dataclasses.replace(data, masks=torch.zeros(3, 4, 5, dtype=torch.bool), groups=torch.arange(3))
+    assert repr(with_more).endswith("2 bad; with masks and groups)")
