@@ -106,9 +106,10 @@ def test_cbam_that_computes_something_else_is_not_filled(layout: str, option: di
     assert load_weights(model, state, keep=".attention.") == layout
 
 
-def test_a_spatial_gate_of_another_kind_is_seen_beside_a_channel_gate_that_fits() -> None:
+@pytest.mark.parametrize(("setting", "value"), [("function", "tanh"), ("init", "identity")])
+def test_a_spatial_gate_of_another_kind_is_seen_beside_a_channel_gate_that_fits(setting: str, value: str) -> None:
     model = network()
-    model.layer4[0].attention.spatial_attention.gate.function = "tanh"
+    setattr(model.layer4[0].attention.spatial_attention.gate, setting, value)
     with pytest.raises(ValueError, match=r"layer4\.0\.attention .*its spatial gate is not the sigmoid"):
         export_weights(model, "official")
 
@@ -213,9 +214,15 @@ def test_torchvisions_bottlenecks_are_seen_and_not_asked_about() -> None:
 # ---- what can be written --------------------------------------------------------------------------------------------
 
 
-def custom_head() -> ResNet:
+def head_of_two_weights() -> ResNet:
     model = network()
     model.fc = nn.Sequential(nn.Dropout(), model.fc)
+    return model
+
+
+def head_of_three_weights() -> ResNet:
+    model = network()
+    model.fc = nn.Sequential(nn.Linear(128, 8), nn.ReLU(), nn.Linear(8, 4, bias=False))
     return model
 
 
@@ -230,7 +237,8 @@ def custom_head() -> ResNet:
             "official",
             r"official has no name for layer1\.0\.bn2\.layer\.weight, .*, \.\.\.: undo what was put into",
         ),
-        (custom_head, "timm", r"timm has no name for fc\.1\.weight, fc\.1\.bias: undo"),
+        (head_of_two_weights, "timm", r"timm has no name for fc\.1\.weight, fc\.1\.bias: undo"),
+        (head_of_three_weights, "timm", r"no name for fc\.0\.weight, fc\.0\.bias, fc\.2\.weight: undo"),
         (lambda: network(stem="deep"), "official", r"no name for conv1\.0\.weight"),
         (lambda: network(None, SplitBottleneck), "torchvision", r"no name for layer1\.0\.conv2\.conv\.weight"),
         (lambda: network(None, SplitBottleneck), "pytorchcv", r"no name for layer1\.0\.conv2\.conv\.weight"),
