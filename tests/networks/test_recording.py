@@ -92,8 +92,9 @@ def test_both_gates_are_recorded_in_every_order(order: str) -> None:
     assert set(maps) == {"channel_attention", "spatial_attention"}
 
 
-def test_no_spatial_gate_is_no_recorded_gate() -> None:
-    cbam = CBAM(16, 4, spatial_pool="none")
+@pytest.mark.parametrize("order", ["channel-first", "parallel"])
+def test_no_spatial_gate_is_no_recorded_gate(order: str) -> None:
+    cbam = CBAM(16, 4, spatial_pool="none", order=order)
     with record_attention(cbam) as maps:
         cbam(torch.randn(2, 16, 5, 5))
     assert list(maps) == ["channel_attention"]
