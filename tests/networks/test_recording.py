@@ -1,5 +1,7 @@
 """Recorded gates are the gates, under names that can be found, and the model is left as it was."""
 
+import warnings
+
 import pytest
 import torch
 import torchvision.models as tv
@@ -217,8 +219,12 @@ def test_a_compiled_model_is_recorded(model: nn.Module) -> None:
     compiled = torch.compile(model, backend="aot_eager")
     x = images()
     y = compiled(x)
-    with record_attention(compiled) as maps:
-        recorded = compiled(x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # PyTorch warns of hooks beside compiled modules; ours do no harm
+        filters = list(warnings.filters)
+        with record_attention(compiled) as maps:
+            recorded = compiled(x)
+        assert warnings.filters == filters
     with record_attention(model) as expected:
         model(x)
     assert list(maps) == list(expected)
