@@ -21,7 +21,7 @@ def by_their_layers(model: nn.Module, names: Sequence[str]) -> dict[str, int]:
     for name in names:
         place = model.get_submodule(name)
         channels = certain_channels(place)
-        if not channels:
+        if channels is None:
             raise ValueError(
                 f"cannot tell the channels after {name} ({type(place).__name__} is no convolution, no norm and no "
                 "chain that ends in one): give an input of the model as example=..., or insert after a convolution "

@@ -162,6 +162,7 @@ ARGUMENT_ERRORS = [
     (CBAM, {"hidden": float("inf")}, ValueError, r"^hidden=inf must be a finite number$"),
     (CBAM, {"hidden": -0.5}, ValueError, r"^hidden=-0\.5 of channels=64 leaves -32 hidden units: use a share of at"),
     (CBAM, {"pool": None}, ValueError, r"^pool=None is not made of 'avg', 'max', 'lse', 'lp' joined by '\+'$"),
+    (CBAM, {"pool": ["avg"]}, ValueError, r"^pool=\['avg'\] is not made of 'avg', 'max', 'lse', 'lp' joined by"),
     (CBAM, {"spatial_pool": None}, ValueError, r"^pool=None is not made of .*, nor 'conv' \(in CBAM: spatial_pool"),
     (CBAM, {"gate": None}, ValueError, r"^gate=None is not one of 'sigmoid', "),
     (CBAM, {"order": np.array(["parallel"])}, ValueError, r"^order=array\(\['parallel'\].* is not one of"),

@@ -107,6 +107,7 @@ CERTAIN = [
     (nn.Sequential(nn.Sequential(nn.Conv2d(3, 5, 1)), nn.Sequential(nn.Conv2d(5, 8, 1), nn.ReLU())), 8),
     (tv.resnet.BasicBlock(8, 8), 8),
     (tv.resnet.Bottleneck(8, 2), 8),
+    (nn.ModuleDict({"bn2": nn.BatchNorm2d(8)}), None),  # no shortcut beside it: no residual block
     (nn.Conv1d(3, 8, 1), None),
     (nn.Conv3d(3, 8, 1), None),
     (nn.BatchNorm1d(8), None),
@@ -141,6 +142,13 @@ def test_what_an_example_cannot_tell(where: str, message: str) -> None:
     assert not any(module._forward_hooks for module in network.modules())
     assert network.training
     assert [name for name, _ in network.named_modules()] == ["", "relu", "unused", "flatten"]
+
+
+def test_a_place_that_runs_twice_on_maps_of_one_width() -> None:
+    block, x = tv.resnet.BasicBlock(8, 8).eval(), torch.randn(1, 8, 4, 4)
+    before = block(x)
+    insert_attention(block, SqueezeExcitation, "relu", hidden=2, example=x, report=None)
+    assert torch.equal(block(x), before)
 
 
 def test_a_place_without_weights_follows_the_model() -> None:

@@ -96,7 +96,7 @@ PRODUCTS = {
     "addmm_": (lambda x: x.view(4, 15)[:, :2].clone().addmm_(x.view(4, 15), x.view(15, 4)[:, :2]), 120),
     "bmm": (lambda x: x.view(3, 4, 5) @ x.view(3, 5, 4), 240),
     "baddbmm": (lambda x: torch.baddbmm(x.new_zeros(3, 4, 4), x.view(3, 4, 5), x.view(3, 5, 4)), 240),
-    "addbmm": (lambda x: torch.addbmm(x.new_zeros(4, 4), x.view(3, 4, 5), x.view(3, 5, 4)), 240),
+    "addbmm": (lambda x: torch.addbmm(x.new_zeros(4, 2), x.view(3, 4, 5), x.view(3, 5, 4)[..., :2]), 120),
     "einsum": (lambda x: torch.einsum("bij,bj->bi", x.view(3, 4, 5), x.view(3, 4, 5)[:, 0]), 60),
 }
 

@@ -104,8 +104,8 @@ def test_a_module_without_init_is_told_about_blend() -> None:
     names = list(model.state_dict())
     with pytest.raises(TypeError, match=r"unexpected keyword argument 'init': .* use init='blend' \(or None\)$"):
         insert_attention(model, Mine, report=None)
-    with pytest.raises(TypeError, match=r"unexpected keyword argument 'kernal'$"):
-        insert_attention(model, CBAM, report=None, kernal=3)
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'kernels'$"):
+        insert_attention(model, CBAM, report=None, kernels=3)
     with pytest.raises(ValueError, match=r"^init='blended' is not one of .*; did you mean 'blend'\?$"):
         insert_attention(model, Mine, init="blended", report=None)
     assert list(model.state_dict()) == names

@@ -1,5 +1,7 @@
 """Recorded gates are the gates, under names that can be found, and the model is left as it was."""
 
+import warnings
+
 import pytest
 import torch
 import torchvision.models as tv
@@ -92,8 +94,9 @@ def test_both_gates_are_recorded_in_every_order(order: str) -> None:
     assert set(maps) == {"channel_attention", "spatial_attention"}
 
 
-def test_no_spatial_gate_is_no_recorded_gate() -> None:
-    cbam = CBAM(16, 4, spatial_pool="none")
+@pytest.mark.parametrize("order", ["channel-first", "parallel"])
+def test_no_spatial_gate_is_no_recorded_gate(order: str) -> None:
+    cbam = CBAM(16, 4, spatial_pool="none", order=order)
     with record_attention(cbam) as maps:
         cbam(torch.randn(2, 16, 5, 5))
     assert list(maps) == ["channel_attention"]
@@ -216,8 +219,12 @@ def test_a_compiled_model_is_recorded(model: nn.Module) -> None:
     compiled = torch.compile(model, backend="aot_eager")
     x = images()
     y = compiled(x)
-    with record_attention(compiled) as maps:
-        recorded = compiled(x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # PyTorch warns of hooks beside compiled modules; ours do no harm
+        filters = list(warnings.filters)
+        with record_attention(compiled) as maps:
+            recorded = compiled(x)
+        assert warnings.filters == filters
     with record_attention(model) as expected:
         model(x)
     assert list(maps) == list(expected)
