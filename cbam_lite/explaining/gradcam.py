@@ -16,6 +16,11 @@ from torch import Tensor, nn
 from cbam_lite.checks import choose, function, height_and_width, module, output_of, tensor
 from cbam_lite.explaining.layers import layer_of, map_of, names_of, refuse_other_layouts
 from cbam_lite.explaining.methods import METHODS, Method
+from cbam_lite.explaining.methods import grad_cam as grad_cam
+from cbam_lite.explaining.methods import grad_cam_plus_plus as grad_cam_plus_plus
+from cbam_lite.explaining.methods import hires_cam as hires_cam
+from cbam_lite.explaining.methods import layer_cam as layer_cam
+from cbam_lite.explaining.methods import xgrad_cam as xgrad_cam
 from cbam_lite.networks.modes import evaluating
 
 Score = Callable[..., Tensor]  # what the model gives -> one number for each image, (B,)
