@@ -319,6 +319,8 @@ def test_cam_without_anything_positive_says_so() -> None:
     plot.draw_cam(ax, torch.rand(3, 8, 8), -torch.ones(2, 2), bar=True)
     assert ax.get_xlabel() == "peak -1"
     assert ax.images[1].get_array().max() == 0
+    assert ax.images[1].get_clim() == (0, 1)
+    assert [label.get_text() for label in picture.axes[1].get_yticklabels()] == ["0"]
     plt.close(picture)
 
 

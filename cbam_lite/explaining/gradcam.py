@@ -73,7 +73,7 @@ def of_class(name: str, numbers: Tensor, output: Tensor) -> Tensor:
 
 
 class RanTwice(RuntimeError):
-    """A layer ran twice in one pass, so it has two activations."""
+    """A layer ran twice in one pass; a class of its own, so that `output_of` does not take the images for the cause."""
 
 
 @contextlib.contextmanager
@@ -174,7 +174,10 @@ def cam(
     chosen = METHODS[choose("method", method, METHODS)] if isinstance(method, str) else method
     function("method", chosen, f"give one of A and G, or a name, {', '.join(METHODS)}")
     with capture(network, {name: layer_of(network, name) for name in names}) as caught:
-        scores = score(output_of(network, images.clone()))
+        try:
+            scores = score(output_of(network, images.clone()))
+        except RanTwice as error:
+            raise RuntimeError(str(error)) from None
         if missing := [name for name in names if name not in caught]:
             raise RuntimeError(
                 f"{', '.join(missing)} did not run: choose layers that the forward pass of the model uses"

@@ -143,7 +143,7 @@ def mask_iou(maps: Tensor, masks: Tensor, tau: float = 0.5) -> Tensor:
 def boxes_of_parts(mask: Tensor) -> Tensor:
     """The box of each connected part of one mask (H, W), the largest part first: (parts, 4), int64.
 
-    A box is x0, y0, x1, y1; x1 and y1 are the first column and row outside, as in `cbam_lite.data.boxes_of`. Pixels
+    A box is x0, y0, x1, y1; x1 and y1 are the first column and row outside, as in `training.images.boxes_of`. Pixels
     that touch at a corner belong together. The result is on the CPU. Needs SciPy.
     """
     try:
