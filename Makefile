@@ -2,8 +2,9 @@
 PY := .venv/bin/python
 SOURCES := cbam_lite tests tools benchmarks experiments book/_ext
 COLAB_VENV ?= _build/colab
+FLOOR_VENV ?= _build/floor
 
-.PHONY: help environment book serve test quick lint unit nbval site colab notebooks bench experiment localisation \
+.PHONY: help environment book serve test quick lint unit nbval site colab floor notebooks bench experiment localisation \
   checkpoints speed mutants lock address clean
 
 help:
@@ -13,6 +14,7 @@ help:
 	@echo "make test             everything CI runs: lint unit nbval site (each is a target, too)"
 	@echo "make notebooks        run the notebooks whose pictures are out of date, and store their outputs"
 	@echo "make colab            every notebook alone on Python 3.12 with what the Colab image has"
+	@echo "make floor            the package's tests on the oldest Python and PyTorch that it allows"
 	@echo "make mutants          plant small bugs in the package and count those that no test notices"
 	@echo "make bench            time our modules against their peers"
 	@echo "make speed            time modules and whole networks, and store it for the chapter on speed"
@@ -60,6 +62,13 @@ site: book
 colab:
 	@python="$$(sh tools/find_python.sh 3.12)" && "$$python" tools/environment.py "$(COLAB_VENV)" tools/colab.txt
 	"$(COLAB_VENV)/bin/python" tools/alone.py
+
+# The package's own tests on the oldest versions that pyproject.toml allows. Its exporter and Triton are left out.
+floor:
+	@python="$$(sh tools/find_python.sh 3.10)" && "$$python" tools/environment.py "$(FLOOR_VENV)" tools/floor.txt
+	PYTHONPATH=. OMP_NUM_THREADS=1 "$(FLOOR_VENV)/bin/python" -m pytest tests/attention tests/explaining tests/networks \
+	  tests/speed tests/training tests/test_plot.py tests/test_samples.py -k "not onnx and not test_the_kernels_compile" \
+	  -o addopts=-q
 
 notebooks: environment
 	$(PY) tools/run_notebooks.py

@@ -9,7 +9,7 @@ if [ -n "${PYTHON:-}" ]; then
     set -- "$PYTHON"
 else
     set -- python3
-    for version in 3.13 3.12 3.11; do set -- "$@" "python$version" "$HOME/.pyenv/versions/$version".*/bin/python; done
+    for version in 3.13 3.12 3.11 3.10; do set -- "$@" "python$version" "$HOME/.pyenv/versions/$version".*/bin/python; done
 fi
 found=""
 for candidate in "$@"; do
