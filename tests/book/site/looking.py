@@ -4,6 +4,7 @@ import functools
 import gzip
 import http.server
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,10 +51,18 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         """Keep the test's output free of the server's log."""
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """Keeps silent about a browser that closes a page before all of it has come."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def serve(folder: Path) -> Iterator[str]:
     """Serve the folder on a free port of this machine; gives the address, with a slash at its end."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
+    server = Server(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/"
