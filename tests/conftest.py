@@ -2,7 +2,9 @@
 
 import os
 
-# Read by CUDA and matplotlib when they start, so these stand before the imports.
+# Read by CUDA, matplotlib and OpenMP when they start, so these stand before the imports. One thread for each worker of
+# pytest-xdist, and for what it starts: two workers with two threads each wait for one another on two cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -13,7 +15,7 @@ import torch
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported: the kernels run on the CPU, slowly
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 torch.backends.cudnn.allow_tf32 = False  # convolutions on a GPU in all digits of float32, as on the CPU
 
 hypothesis.settings.register_profile("default", deadline=None, max_examples=40)

@@ -199,7 +199,7 @@ def test_timings_that_nobody_made() -> None:
 def test_the_benchmarks_run_and_store(tmp_path: Path) -> None:
     """Everything small: the numbers mean nothing, the file has the form of the stored one."""
     file, folder = tmp_path / "speed.json", Path(__file__).parents[1] / "benchmarks"
-    quick = ["--quick", "--module", "CBAM", "--format", "contiguous", "--seconds", "0.01", "--threads", "2"]
+    quick = ["--quick", "--module", "CBAM", "--format", "contiguous", "--seconds", "0.01", "--threads", "1"]
     for command in (["attention.py", *quick], ["networks.py", "--size", "32", "--batch", "2", "--seconds", "0.01"]):
         run = [sys.executable, str(folder / command[0]), *command[1:], "--json", str(file), "--device", "cpu"]
         done = subprocess.run(run, capture_output=True, text=True, check=False)
