@@ -6,6 +6,7 @@ Comments and docstrings do not count, because no picture depends on them.
 """
 
 import ast
+import functools
 import hashlib
 import io
 import json
@@ -68,7 +69,7 @@ def behind(code: str, root: Path = ROOT) -> set[Path]:
 
 def imported(code: str, root: Path) -> Iterator[Path]:
     """The modules of cbam_lite that code names, wherever its imports stand; `cbam_lite` itself is only a list."""
-    for node in ast.walk(ast.parse(python_only(code))):
+    for node in ast.walk(parsed(python_only(code))):
         if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == "cbam_lite":
             yield from (module_of(f"{node.module}.{alias.name}", root) for alias in node.names)
         if isinstance(node, ast.Import):
@@ -86,7 +87,7 @@ def module_of(name: str, root: Path) -> Path:
         if file.is_file():
             return file
     listed = root.joinpath(*parent.split("."), "__init__.py")
-    for node in ast.walk(ast.parse(listed.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(listed.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and any(last in (alias.asname, alias.name) for alias in node.names):
             return module_of(f"{node.module}.{last}", root)
     raise ValueError(f"{name} is in no file of cbam_lite: look at the import, or teach tools/sources.py to find it")
@@ -94,7 +95,7 @@ def module_of(name: str, root: Path) -> Path:
 
 def data_of(file: Path) -> Iterator[Path]:
     """The files beside a module that it names: "papers.csv", or all of a folder, as "results"."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"\w[\w.]*", node.value):
             beside = file.with_name(node.value)
             if beside.is_file():
@@ -111,6 +112,7 @@ def content(file: Path) -> bytes:
     return bare(file.read_text(encoding="utf-8")).encode() if file.suffix == ".py" else file.read_bytes()
 
 
+@functools.cache
 def bare(code: str) -> str:
     """Code without comments, docstrings and empty lines. By position, so that it is the same in every Python."""
     lines = code.splitlines()
@@ -118,11 +120,14 @@ def bare(code: str) -> str:
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column]
-    for node in ast.walk(ast.parse(code)):
+    for node in ast.walk(parsed(code)):
         if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             text = node.body[0]
             lines[text.lineno - 1 : text.end_lineno] = [""] * len(lines[text.lineno - 1 : text.end_lineno])
     return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+parsed = functools.cache(ast.parse)  # all notebooks ask for the same files
 
 
 def python_only(code: str) -> str:
