@@ -39,7 +39,7 @@ process_isolation = "forkserver"
 timeout_multiplier = 5.0
 timeout_constant = 5.0
 """
-# mutmut wraps each function, and what traces, compiles or exports the package's own code does not get through a wrapper.
+# mutmut wraps each function, and what traces, compiles or exports our own code does not get through a wrapper.
 TESTS_THAT_RUN = "not (compil or fx or trac or export or onnx or features or vmap or torch_func or subprocess)"
 NOTICED = {1, 3, 37, -24, 24, 36, 152, 255}  # a test failed, or it took too long
 
