@@ -11,7 +11,7 @@ help:
 	@echo "make book             build the HTML book and print where to open it"
 	@echo "make serve            build it, serve it on this machine and open it"
 	@echo "make quick            style, types and the tests of what changed, in a minute"
-	@echo "make test             everything CI runs: lint unit nbval site (each is a target, too)"
+	@echo "make test             what CI runs on each Python: lint unit nbval site (each is a target, too)"
 	@echo "make notebooks        run the notebooks whose pictures are out of date, and store their outputs"
 	@echo "make colab            every notebook alone on Python 3.12 with what the Colab image has"
 	@echo "make floor            the package's tests on the oldest Python and PyTorch that it allows"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cbam_lite.attention.parts import Gate
 from cbam_lite.attention.spatial_attention import NoSpatialAttention, SpatialAttention
 from cbam_lite.checks import a_module
-from cbam_lite.networks.insertion import ATTENTION, matching
+from cbam_lite.networks.insertion import matching
 
 
 class AttentionMaps(Mapping[str, Tensor]):
@@ -183,13 +183,13 @@ def has_gate_shape(gate: Any) -> bool:
 
 
 def is_spatial(name: str, owner: nn.Module, gate: Tensor) -> bool:
-    """Whether a gate is one number for each place: by the module if it is ours, else by the shape."""
+    """Whether a gate is one number for each place: by its shape; of one number alone, by the module."""
     if not has_gate_shape(gate):
         shape = tuple(gate.shape) if isinstance(gate, Tensor) else type(gate).__name__
         raise ValueError(f"{name} gives {shape}, which is no gate: expected (B, C, 1, 1), (B, C) or (B, 1, H, W)")
-    if isinstance(owner, ATTENTION):
+    if gate.shape[1:].numel() == 1:
         return isinstance(owner, SpatialAttention)
-    return gate.shape[1] == 1 and gate.shape[2:].numel() > 1
+    return gate.shape[1] == 1
 
 
 # ---- the method `attention` of a class ------------------------------------------------------------------------------

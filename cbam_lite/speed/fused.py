@@ -3,7 +3,7 @@
 A *pass* reads or writes the whole map once. Written out in PyTorch, CBAM reads F for the mean, again for the maximum,
 reads and writes it to make F', and so on: 8 passes. Here it takes 4: one read for both channel descriptors, one for
 both place descriptors of F', which is never stored, one read and one write for the output. An addition and a ReLU
-behind it, as every block of a residual network has them, cost one more read instead of 5 more passes.
+behind it, as every block of a residual network has them, cost one more read forward instead of 5 more passes.
 
 `fuse` puts this path into a model, as ``torch.compile`` does with its own, and `unfuse` takes it out. Nothing is fused
 by itself, because no GPU has measured it yet. `reasons` says when a fused module still computes as written, `operators`
@@ -101,8 +101,9 @@ FUSED_BLOCKS: dict[type[nn.Module], type[nn.Module]] = {
 def fuse(model: Model, *, report: Callable[[str], object] | None = print) -> Model:
     """Put the fused path into a model, in place: each SE, channel attention and CBAM, and the residual blocks around.
 
-    Weights, names, hooks and results stay as they are; `unfuse` takes it out again. A fused module still computes as
-    written where the kernels do not cover a map: on a CPU, for example. `why_not` tells the reason for one map.
+    Weights, names and hooks stay as they are, and results up to rounding; `unfuse` takes it out again. A fused module
+    still computes as written where the kernels do not cover a map: on a CPU, for example. `why_not` tells the reason
+    for one map.
 
     Args:
         model: a network, or one attention module.
@@ -243,14 +244,14 @@ def attend(module: nn.Module, F: Tensor, shortcut: Tensor | None = None, relu: b
     """``module(F)`` by the fused kernels, on a CUDA device or, where Triton interprets, on any.
 
     Args:
-        module: a `SqueezeExcitation`, `ChannelAttention` or `CBAM` that `why_not` has nothing against.
+        module: a `SqueezeExcitation`, `ChannelAttention` or `CBAM`, fused or not, with options that the kernels have.
         F: the map, (B, C, H, W).
         shortcut: added to the result, of the same shape; None adds nothing.
         relu: whether a ReLU follows.
 
     Returns:
         (B, C, H, W), in the dtype and memory format of F: ``relu(module(F) + shortcut)``. Forward and backward
-        pass work in float32 between reading and writing, so float16 and bfloat16 are rounded once, at the end.
+        pass work in float32 between reading and writing: with float32 weights, half precision is rounded once, last.
 
     Raises:
         TypeError: F is not a tensor, or not in the dtype of the module.
