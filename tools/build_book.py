@@ -11,6 +11,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sources import stale
@@ -48,11 +49,21 @@ def build(root: Path, fresh: bool = False) -> int:
     return status
 
 
+def old_pictures(root: Path) -> list[str]:
+    """A line for each notebook whose pictures may be older than the code that draws them."""
+    changed = {path.name: stale(path) for path in sorted((root / "book").glob("*.ipynb"))}
+    return [
+        f"{name} may show old pictures ({', '.join(what[:3])} changed): run `make notebooks`."
+        for name, what in changed.items()
+        if what
+    ]
+
+
 if __name__ == "__main__":
-    status = build(ROOT, fresh="--fresh" in sys.argv[1:])
+    with ThreadPoolExecutor() as pool:  # the build is another process, so this costs no time
+        warnings = pool.submit(old_pictures, ROOT)
+        status = build(ROOT, fresh="--fresh" in sys.argv[1:])
     if status:
         sys.exit(f"The book did not build (status {status}): the first warning above says where.")
-    for notebook in sorted((ROOT / "book").glob("*.ipynb")):
-        if changed := stale(notebook):
-            print(f"{notebook.name} may show old pictures ({', '.join(changed[:3])} changed): run `make notebooks`.")
-    print(f"\nThe book is built. Open {ROOT / '_build/html/index.html'} in a browser, or run `make serve`.")
+    print(*warnings.result(), f"\nThe book is built. Open {ROOT / '_build/html/index.html'}", sep="\n", end=" ")
+    print("in a browser, or run `make serve`.")

@@ -16,6 +16,7 @@ import json
 import math
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -158,7 +159,7 @@ def without_words(function: ast.AST) -> str:
 
 def difference(original: ast.AST, mutant: ast.AST) -> str:
     """The changed line, before and after."""
-    before, after = (ast.unparse(function).splitlines()[1:] for function in (original, mutant))
+    before, after = (re.sub(r"__mutmut_\w+", "", ast.unparse(function)).splitlines() for function in (original, mutant))
     changed = [f"{a.strip()} -> {b.strip()}" for a, b in zip(before, after, strict=False) if a != b]
     return changed[0] if changed else f"{len(before)} lines -> {len(after)} lines"
 
