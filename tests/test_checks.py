@@ -33,7 +33,7 @@ def test_what_fits_comes_back(check: Callable[[object], object], value: object, 
 @pytest.mark.parametrize(
     ("check", "error", "says"),
     [
-        (lambda: checks.choose("gate", "tahn", ("relu", "tanh")), ValueError, "^gate='tahn' .* did you mean 'tanh'"),
+        (lambda: checks.choose("gate", "tanhh", ("relu", "tanh")), ValueError, "^gate='tanhh' .* did you mean 'tanh'"),
         (lambda: checks.choose("gate", "x", ("relu", "tanh")), ValueError, "^gate='x' is not one of 'relu', 'tanh'$"),
         (lambda: checks.choose("gate", ["relu"], ("relu",)), ValueError, r"^gate=\['relu'\] is not one of"),  # type: ignore[type-var]
         (lambda: checks.positive_int("n", 0), ValueError, "^n=0 must be at least 1$"),
