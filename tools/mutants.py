@@ -5,7 +5,7 @@
     python tools/mutants.py networks/cost plot      these files
 
 mutmut plants them (a flipped comparison, another constant, a dropped argument) in a copy of the repository, and runs
-those tests of the file (see `tools/quick.py`) that call the mutated function. A mutant that only changes the words of
+those tests of the same part of the package that call the mutated function. A mutant that only changes the words of
 an error message is not counted. Survivors that compute the same stand in tests/equivalent_mutants.txt, with the reason;
 a line is the file, the function and the changed line.
 """
@@ -76,9 +76,15 @@ def prepare(file: str) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
     with (folder / "pyproject.toml").open("a") as config:
-        tests = json.dumps(tested_by(f"cbam_lite/{file}", ROOT))
+        tests = json.dumps(tests_of_the_part(file))
         config.write(CONFIG.format(file=file, tests=tests, tests_that_run=TESTS_THAT_RUN))
     return folder
+
+
+def tests_of_the_part(file: str) -> list[str]:
+    """All tests of the part that a file belongs to: mutmut itself finds which of them call a function."""
+    part = f"tests/{Path(file).parent}"
+    return [part] if "/" in file else tested_by(f"cbam_lite/{file}", ROOT)
 
 
 def mutmut(folder: Path, *names: str) -> str:
@@ -189,7 +195,7 @@ def main() -> None:
     for file in files:
         if file not in every:
             sys.exit(f"cbam_lite/{file} is not there: name one as networks/cost")
-        if tested_by(f"cbam_lite/{file}", ROOT):
+        if tests_of_the_part(file):
             scores.append(plant(file, options.sample, options.seed))
             print(scores[-1], *(f"    {line}" for line in scores[-1].survivors), sep="\n", flush=True)
     noticed, survived = (sum(score.noticed for score in scores), sum(len(score.survivors) for score in scores))
