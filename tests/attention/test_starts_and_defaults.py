@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from cbam_lite import CBAM, ChannelAttention, EfficientChannelAttention, SpatialAttention, SqueezeExcitation
+from cbam_lite.attention.parts import Gate
 
 FIVE = (SqueezeExcitation, EfficientChannelAttention, ChannelAttention, SpatialAttention, CBAM)
 
@@ -76,3 +77,13 @@ def test_device_and_dtype_of_the_weights(kind: type[nn.Module]) -> None:
 def test_channels_are_named_in_the_error(kind: type[nn.Module]) -> None:
     with pytest.raises(ValueError, match=r"^channels=0 must be at least 1$"):
         kind(0)
+
+
+@pytest.mark.parametrize("kind", FIVE)
+@pytest.mark.parametrize("preset", ["paper", "official", "timm", "keras"])
+def test_presets_hand_on_options(kind: type[nn.Module], preset: str) -> None:
+    module = getattr(kind, preset)(32, gate="tanh", dtype=torch.float64)
+    gates = [part.function for part in module.modules() if isinstance(part, Gate)]
+    assert gates
+    assert set(gates) == {"tanh"}
+    assert {parameter.dtype for parameter in module.parameters()} == {torch.float64}
