@@ -82,12 +82,13 @@ def test_versions_are_compared_as_numbers(there: str, fits: bool, monkeypatch: p
 
 @pytest.mark.parametrize("name", ["__init__.py", "version.py"])
 def test_an_old_python_reads_far_enough_to_say_so(name: str) -> None:
-    ast.parse((ROOT / "cbam_lite" / name).read_text(), feature_version=(3, 7))
+    assert ast.parse((ROOT / "cbam_lite" / name).read_text(), feature_version=(3, 7)).body
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "cbam_lite").rglob("*.py")), ids=lambda path: path.stem)
 def test_the_oldest_python_can_read_the_package(path: Path) -> None:
-    ast.parse(path.read_text(), feature_version=tuple(map(int, version.PYTHON.split("."))))
+    tree = ast.parse(path.read_text(), feature_version=tuple(map(int, version.PYTHON.split("."))))
+    assert ast.get_docstring(tree), "a file says first what it is"
 
 
 # ---- a light import --------------------------------------------------------------------------------------------------
