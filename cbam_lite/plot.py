@@ -355,6 +355,10 @@ def overlay(image: Tensor, gate: Tensor | Array, alpha: float = 0.55) -> Array:
 
     Raises:
         ValueError: the shapes are not (3, H, W) and (h, w), or alpha is not between 0 and 1.
+
+    Example:
+        >>> overlay(cat_photo(), torch.rand(7, 7)).shape
+        (192, 192, 3)
     """
     from matplotlib import colormaps
 

@@ -10,6 +10,10 @@ def cat_photo() -> Tensor:
     """Chelsea the cat: (3, 192, 192), RGB, float32 from 0 to 1.
 
     Source: photograph by Stefan van der Walt, CC0, from scikit-image's samples; cropped and made smaller here.
+
+    Example:
+        >>> cat_photo().shape
+        torch.Size([3, 192, 192])
     """
     import matplotlib.image
 

@@ -62,6 +62,13 @@ class CBAM(nn.Module):
     Raises:
         ValueError: no hidden units are left, or an option or the shape of a map does not fit.
         TypeError: the dtype of a map is not that of the module (autocast is fine).
+
+    Example:
+        >>> attention = CBAM(64)
+        >>> F = torch.rand(8, 64, 56, 56)
+        >>> attention(F).shape
+        torch.Size([8, 64, 56, 56])
+        >>> model = resnet50(attention=CBAM.official)  # in every block of a network
     """
 
     def __init__(

@@ -50,6 +50,11 @@ class ChannelAttention(nn.Module):
     Raises:
         ValueError: no hidden units are left, or an option or the shape of a map does not fit.
         TypeError: the dtype of a map is not that of the module (autocast is fine).
+
+    Example:
+        >>> channel_gate = ChannelAttention(64, reduction=16)
+        >>> channel_gate.attention(torch.rand(8, 64, 56, 56)).shape  # M_c
+        torch.Size([8, 64, 1, 1])
     """
 
     def __init__(

@@ -19,6 +19,10 @@ def output_size(size: int, kernel: int, stride: int = 1, padding: int = 0, dilat
         ValueError: the kernel does not fit into the padded input.
 
     Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016.
+
+    Example:
+        >>> output_size(224, kernel=7, stride=2, padding=3)
+        112
     """
     for name, value in (
         ("size", size),
@@ -52,6 +56,14 @@ def partial_maps(x: Tensor, weight: Tensor, stride: int = 1, padding: int = 0) -
     Raises:
         ValueError: the channels of x and of the kernels differ.
         TypeError: one of them is no tensor.
+
+    Example:
+        >>> x, kernels = torch.rand(1, 3, 32, 32), torch.rand(8, 3, 3, 3)
+        >>> maps = partial_maps(x, kernels, padding=1)
+        >>> maps.shape
+        torch.Size([1, 8, 3, 32, 32])
+        >>> torch.allclose(maps.sum(2), torch.nn.functional.conv2d(x, kernels, padding=1), atol=1e-5)
+        True
     """
     if not isinstance(x, Tensor) or not isinstance(weight, Tensor):
         raise TypeError(f"x and weight must be tensors, got {type(x).__name__} and {type(weight).__name__}")
@@ -79,6 +91,10 @@ def multiply_adds(
 
     Raises:
         ValueError: the groups do not divide the channels.
+
+    Example:
+        >>> multiply_adds(64, 128, kernel=3, out_height=56, out_width=56)
+        231211008
     """
     sizes = {"in_channels": in_channels, "out_channels": out_channels, "kernel": kernel}
     sizes |= {"out_height": out_height, "out_width": out_width, "groups": groups}

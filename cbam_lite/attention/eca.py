@@ -28,6 +28,10 @@ def eca_kernel_size(channels: int, gamma: float = 2, b: float = 1) -> int:
     """ECA's kernel size: the odd number at or above t = int(abs((log2 C + b) / gamma)).
 
     64 channels give 3, 128 to 1024 give 5, 2048 give 7. Four channels or fewer give 1: no exchange between channels.
+
+    Example:
+        >>> [eca_kernel_size(C) for C in (64, 256, 2048)]
+        [3, 5, 7]
     """
     if number("gamma", gamma) == 0:
         raise ValueError("gamma=0 divides by zero: the paper uses gamma=2")
@@ -56,6 +60,14 @@ class EfficientChannelAttention(nn.Module):
     Raises:
         ValueError: the kernel size is even, or an option or the shape of a map does not fit.
         TypeError: the dtype of a map is not that of the module (autocast is fine).
+
+    Example:
+        >>> EfficientChannelAttention(256)
+        EfficientChannelAttention(
+          channels=256, pool='avg'
+          (conv): Conv1d(1, 1, kernel_size=(5,), stride=(1,), padding=(2,), bias=False)
+          (gate): Gate(...)
+        )
     """
 
     def __init__(

@@ -63,6 +63,11 @@ class SpatialAttention(nn.Module):
     Raises:
         ValueError: the kernel size is even, or an option or the shape of a map does not fit.
         TypeError: the dtype of a map is not that of the module (autocast is fine).
+
+    Example:
+        >>> spatial_gate = SpatialAttention(64)
+        >>> spatial_gate.attention(torch.rand(8, 64, 56, 56)).shape  # M_s
+        torch.Size([8, 1, 56, 56])
     """
 
     def __init__(

@@ -53,6 +53,13 @@ class SqueezeExcitation(nn.Module):
     Raises:
         ValueError: no hidden units are left, or an option or the shape of a map does not fit.
         TypeError: the dtype of a map is not that of the module (autocast is fine).
+
+    Example:
+        >>> squeeze = SqueezeExcitation(64, reduction=16)
+        >>> squeeze(torch.rand(8, 64, 56, 56)).shape
+        torch.Size([8, 64, 56, 56])
+        >>> sum(p.numel() for p in squeeze.parameters())  # 64 * 4 + 4 and 4 * 64 + 64
+        580
     """
 
     def __init__(

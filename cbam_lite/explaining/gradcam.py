@@ -149,20 +149,25 @@ def cam(
         TypeError: the model is a `DataParallel`, a layer gives no tensor, or an argument is of another kind.
 
     Example:
-        >>> maps = cam(model, images, "layer4", logit(3))
+        >>> from cbam_lite.explaining.gradcam import logit
+        >>> from cbam_lite.explaining.methods import grad_cam
+        >>> images = torch.rand(2, 3, 224, 224)
+        >>> cam(resnet18(CBAM), images, "layer4", logit(3))["layer4"].shape
+        torch.Size([2, 7, 7])
 
-        Swin transformers keep channels last, (B, h, w, C). Shapes alone do not tell that, so permute them::
+        Swin transformers keep channels last, (B, h, w, C). Shapes alone do not tell that, so permute them:
 
-            def swin(A, G):
-                return grad_cam(A.permute(0, 3, 1, 2), G.permute(0, 3, 1, 2))
+        >>> def swin(A, G):
+        ...     return grad_cam(A.permute(0, 3, 1, 2), G.permute(0, 3, 1, 2))
+        >>> model = torchvision.models.swin_t()
+        >>> cam(model, images, "features.7", logit(3), swin)["features.7"].shape
+        torch.Size([2, 7, 7])
 
-        A ViT has tokens, (B, 1 + h w, C), the first of them for the class::
+        A ViT has tokens, (B, 1 + h w, C), the first of them for the class:
 
-            def vit(A, G):
-                A, G = (x[:, 1:].mT.unflatten(2, (14, 14)) for x in (A, G))  # (B, C, h, w)
-                return grad_cam(A, G)
-
-        >>> maps = cam(model, images, "features.7", logit(3), swin)
+        >>> def vit(A, G):
+        ...     A, G = (x[:, 1:].mT.unflatten(2, (14, 14)) for x in (A, G))  # (B, C, h, w)
+        ...     return grad_cam(A, G)
     """
     a_module("model", model)
     if isinstance(model, nn.DataParallel):

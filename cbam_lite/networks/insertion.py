@@ -98,6 +98,8 @@ def insert_attention(
 
     Example:
         >>> model = insert_attention(torchvision.models.resnet18(), CBAM, where="layer4.*.bn2")
+        CBAM for 512 channels after layer4.0.bn2
+        CBAM for 512 channels after layer4.1.bn2
     """
     names = last_norms_of_residual_blocks(a_module("model", model)) if where is None else matching(model, where)
     for name in names:

@@ -49,6 +49,10 @@ class MobileNet(nn.Module):
 
     Raises:
         ValueError: the width leaves no channels.
+
+    Example:
+        >>> MobileNet(CBAM, width=0.7, num_classes=10)(torch.rand(2, 3, 224, 224)).shape
+        torch.Size([2, 10])
     """
 
     def __init__(self, attention: AttentionMaker | None = None, *, width: float = 1.0, num_classes: int = 1000) -> None:

@@ -44,6 +44,11 @@ def printed_tables(source: str = "") -> list[Printed]:
 
     ImageNet, single crop of 224 pixels. Errors are printed in the papers on SE and CBAM; ECA prints accuracies, which
     are turned into errors here.
+
+    Example:
+        >>> row = printed_tables("CBAM")[0]
+        >>> row.network, row.attention, row.parameters, row.top1_error
+        ('ResNet-18', 'none', '11.69', 29.6)
     """
     if not isinstance(source, str):
         raise TypeError(f"source={source!r} must be text, the beginning of a table's name: use 'CBAM', 'SE' or 'ECA'")
@@ -84,7 +89,13 @@ def eca_of_resnet50(channels: int) -> EfficientChannelAttention:
 
 
 def network_of(row: Printed) -> nn.Module:
-    """The network that a row is about. ECA's table counts SE without biases, the others with them."""
+    """The network that a row is about. ECA's table counts SE without biases, the others with them.
+
+    Example:
+        >>> row = printed_tables("CBAM")[7]
+        >>> f"{cost(network_of(row)).parameters / 1e6:.2f} million, printed {row.parameters}"
+        '28.09 million, printed 28.09'
+    """
     if not isinstance(row, Printed):
         raise TypeError(f"row must be one of printed_tables(), got {row!r:.60} of type {type(row).__name__}")
     makers: dict[str, AttentionMaker | None] = {

@@ -22,6 +22,13 @@ class AttentionMaps(Mapping[str, Tensor]):
     A channel gate is a tensor (B, C), a spatial gate (B, H, W), with values as the gate function gave them. The name
     is that of the attention module, ``layer1.0.bn2.attention.channel_attention`` for example; a module that runs a
     second time in the same pass is recorded as ``name@2``. Several passes are joined along the batch.
+
+    Example:
+        >>> model, card = trained_defect_net("CBAM")
+        >>> with record_attention(model) as maps:
+        ...     logits = model(torch.rand(4, 3, 64, 64))
+        >>> maps.spatial["layer2.0.attention.spatial_attention"].shape
+        torch.Size([4, 16, 16])
     """
 
     def __init__(self) -> None:
@@ -95,8 +102,9 @@ def record_attention(
         RuntimeError: the model runs inside a transform of `torch.func`, such as vmap.
 
     Example:
+        >>> model = insert_attention(torchvision.models.resnet18(), CBAM, report=None)
         >>> with record_attention(model) as maps:
-        ...     model(images)
+        ...     logits = model(torch.rand(8, 3, 224, 224))
         >>> maps.spatial["layer4.1.bn2.attention.spatial_attention"].shape
         torch.Size([8, 7, 7])
     """

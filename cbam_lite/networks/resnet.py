@@ -136,7 +136,10 @@ class ResNet(nn.Module):
         TypeError: `attention` is no class or function that makes a module, or a size is no whole number.
 
     Example:
-        >>> resnet50(attention=CBAM.official)
+        >>> from cbam_lite.networks.resnet import BasicBlock
+        >>> model = ResNet(BasicBlock, (1, 1, 1, 1), CBAM, num_classes=8, stem="half")  # as `defect_net` is
+        >>> model(torch.rand(2, 3, 64, 64)).shape
+        torch.Size([2, 8])
     """
 
     def __init__(
@@ -201,27 +204,49 @@ class ResNet(nn.Module):
 
 
 def resnet18(attention: AttentionMaker | None = None, **options: Any) -> ResNet:
-    """`ResNet` of 18 layers; options as there."""
+    """`ResNet` of 18 layers; options as there.
+
+    Example:
+        >>> resnet18(CBAM, num_classes=10)(torch.rand(2, 3, 224, 224)).shape
+        torch.Size([2, 10])
+    """
     return ResNet(BasicBlock, (2, 2, 2, 2), attention, **options)
 
 
 def resnet34(attention: AttentionMaker | None = None, **options: Any) -> ResNet:
-    """`ResNet` of 34 layers; options as there."""
+    """`ResNet` of 34 layers; options as there.
+
+    Example:
+        >>> model = resnet34(SqueezeExcitation, stem="small", num_classes=10)  # for images of 32 pixels
+    """
     return ResNet(BasicBlock, (3, 4, 6, 3), attention, **options)
 
 
 def resnet50(attention: AttentionMaker | None = None, **options: Any) -> ResNet:
-    """`ResNet` of 50 layers; options as there."""
+    """`ResNet` of 50 layers; options as there.
+
+    Example:
+        >>> model = resnet50(CBAM.official)
+        >>> model = resnet50(lambda channels: CBAM(channels, reduction=8), layout="v1")
+    """
     return ResNet(Bottleneck, (3, 4, 6, 3), attention, **options)
 
 
 def resnet101(attention: AttentionMaker | None = None, **options: Any) -> ResNet:
-    """`ResNet` of 101 layers; options as there."""
+    """`ResNet` of 101 layers; options as there.
+
+    Example:
+        >>> model = resnet101(CBAM.official)
+    """
     return ResNet(Bottleneck, (3, 4, 23, 3), attention, **options)
 
 
 def resnet152(attention: AttentionMaker | None = None, **options: Any) -> ResNet:
-    """`ResNet` of 152 layers; options as there."""
+    """`ResNet` of 152 layers; options as there.
+
+    Example:
+        >>> model = resnet152(CBAM.official)
+    """
     return ResNet(Bottleneck, (3, 8, 36, 3), attention, **options)
 
 
@@ -229,6 +254,9 @@ def wide_resnet18(attention: AttentionMaker | None = None, *, width: float = 1.5
     """The CBAM paper's ResNet-18 with stages `width` times as wide; it uses 1.5 and 2.
 
     The stem keeps 64 channels: the paper does not say so, but only then do its parameters and GFLOPs come out.
+
+    Example:
+        >>> model = wide_resnet18(CBAM.official, width=2)
     """
     planes = round(64 * number("width", width))
     if planes < 1:
@@ -237,10 +265,18 @@ def wide_resnet18(attention: AttentionMaker | None = None, *, width: float = 1.5
 
 
 def resnext50(attention: AttentionMaker | None = None, **options: Any) -> ResNet:
-    """ResNeXt-50 (32x4d): 32 groups of 4 channels in the first stage."""
+    """ResNeXt-50 (32x4d): 32 groups of 4 channels in the first stage.
+
+    Example:
+        >>> model = resnext50(CBAM.official)
+    """
     return ResNet(Bottleneck, (3, 4, 6, 3), attention, **({"groups": 32, "group_width": 4} | options))
 
 
 def resnext101(attention: AttentionMaker | None = None, **options: Any) -> ResNet:
-    """ResNeXt-101 (32x4d): 32 groups of 4 channels in the first stage."""
+    """ResNeXt-101 (32x4d): 32 groups of 4 channels in the first stage.
+
+    Example:
+        >>> model = resnext101(CBAM.official)
+    """
     return ResNet(Bottleneck, (3, 4, 23, 3), attention, **({"groups": 32, "group_width": 4} | options))

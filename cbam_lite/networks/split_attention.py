@@ -37,6 +37,10 @@ class SplitAttention(nn.Module):
     Raises:
         ValueError: the groups do not divide the channels; or a training batch of one image, whose 1x1 map has no
             variance for the batch norm.
+
+    Example:
+        >>> SplitAttention(64, 128)(torch.rand(2, 64, 28, 28)).shape
+        torch.Size([2, 128, 28, 28])
     """
 
     def __init__(
@@ -121,5 +125,9 @@ class SplitBottleneck(nn.Module):
 
 
 def resnest50(attention: AttentionMaker | None = None, **options: Any) -> ResNet:
-    """ResNeSt-50 (radix 2, one group, deep stem, averages for strides): `ResNet` with `SplitBottleneck`."""
+    """ResNeSt-50 (radix 2, one group, deep stem, averages for strides): `ResNet` with `SplitBottleneck`.
+
+    Example:
+        >>> model = resnest50(num_classes=10)
+    """
     return ResNet(SplitBottleneck, (3, 4, 6, 3), attention, **({"stem": "deep"} | options))

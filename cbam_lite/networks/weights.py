@@ -71,6 +71,15 @@ def load_weights(
       files of networks for CIFAR (3x3 of stride 1 at the start) in ``stem="half"``.
     - Files with a damaged byte inside a weight, as long as the number stays finite. Only `load_checkpoint` compares a
       hash; compare that of a download yourself.
+
+    Example:
+        >>> model = resnet18(CBAM, num_classes=10)
+        >>> torch.save(model.state_dict(), "trained.pth")
+        >>> load_weights(resnet18(CBAM, num_classes=10), "trained.pth")
+        'ours'
+        >>> other = resnet18(CBAM, num_classes=3)
+        >>> load_weights(other, "trained.pth", keep="fc.")  # three classes instead of ten: the last layer stays new
+        'ours'
     """
     model = bare(model)
     own = model.state_dict()
@@ -108,6 +117,11 @@ def export_weights(model: nn.Module, layout: Layout) -> State:
 
     The first layer has the same name in each stem of a ResNet: what is written from ``stem="half"`` or "small" fits
     only a network with that first layer.
+
+    Example:
+        >>> state = export_weights(resnet50(CBAM.official), "official")
+        >>> next(name for name in state if "SpatialGate" in name)
+        'layer1.0.cbam.SpatialGate.spatial.conv.weight'
     """
     model = bare(model)
     if known(layout) != "ours":

@@ -117,7 +117,7 @@ def fuse(model: Model, *, report: Callable[[str], object] | None = print) -> Mod
         ValueError: the model contains no attention of this package.
 
     Example:
-        >>> model = fuse(resnet50(CBAM).cuda())
+        >>> model = fuse(resnet50(CBAM))  # and model.cuda()
         layer1.0.attention: CBAM is fused, with the addition and the ReLU of its block
         ...
     """
@@ -155,7 +155,13 @@ def fuse_block(block: Any) -> str:
 
 
 def unfuse(model: Model) -> Model:
-    """Take the fused path out of a model again, in place; returns the model. One that has none stays as it is."""
+    """Take the fused path out of a model again, in place; returns the model. One that has none stays as it is.
+
+    Example:
+        >>> model = fuse(resnet18(CBAM), report=None)
+        >>> type(unfuse(model).layer1[0].attention).__name__
+        'CBAM'
+    """
     for module in model.modules():
         module.__class__ = plain_class(module)
     return model
@@ -187,8 +193,9 @@ class use_fused:
     The kernels have no second derivatives: a gradient penalty or a Hessian on a GPU needs ``use_fused(False)``.
 
     Example:
+        >>> model = fuse(CBAM(64), report=None)
         >>> with use_fused(False):
-        ...     y = model(x)  # as written, also where the model is fused
+        ...     F_refined = model(torch.rand(8, 64, 56, 56))  # as written, although the model is fused
     """
 
     def __init__(self, on: bool) -> None:
@@ -257,6 +264,11 @@ def attend(module: nn.Module, F: Tensor, shortcut: Tensor | None = None, relu: b
         TypeError: F is not a tensor, or not in the dtype of the module.
         ValueError: the kernels do not cover this module or map; the message says why.
         RuntimeError: F is on the CPU and Triton does not interpret.
+
+    Example:
+        >>> F = torch.rand(8, 64, 56, 56, device="cuda")
+        >>> attend(CBAM(64).cuda(), F, shortcut=F, relu=True).shape
+        torch.Size([8, 64, 56, 56])
     """
     if not isinstance(F, Tensor):
         raise TypeError(f"expected a torch.Tensor of shape (B, C, H, W), got {type(F).__name__}: use torch.as_tensor")

@@ -57,7 +57,13 @@ def whole_labels(labels: Any) -> Tensor:
 
 
 def flips(images: Tensor, g: Generator) -> Tensor:
-    """Each image mirrored left to right, and top to bottom, with probability 1/2: surfaces have no "up"."""
+    """Each image mirrored left to right, and top to bottom, with probability 1/2: surfaces have no "up".
+
+    Example:
+        >>> flips(torch.rand(8, 3, 64, 64), torch.Generator().manual_seed(0)).shape
+        torch.Size([8, 3, 64, 64])
+        >>> history = fit(defect_net("SE"), make_defects(16), epochs=1, augment=flips)
+    """
     B, C, H, W = randomly("images", images, g).shape
     for dim in (2, 3):
         mirrored = torch.rand(len(images), 1, 1, 1, generator=g) < 0.5
@@ -66,7 +72,12 @@ def flips(images: Tensor, g: Generator) -> Tensor:
 
 
 def shifts_and_mirrors(images: Tensor, g: Generator, pixels: int = 4) -> Tensor:
-    """What CIFAR-10 is trained with: each image moved by up to 4 pixels (zeros come in), half of them mirrored."""
+    """What CIFAR-10 is trained with: each image moved by up to 4 pixels (zeros come in), half of them mirrored.
+
+    Example:
+        >>> shifts_and_mirrors(torch.rand(8, 3, 32, 32), torch.Generator().manual_seed(0), pixels=2).shape
+        torch.Size([8, 3, 32, 32])
+    """
     B, C, H, W = randomly("images", images, g).shape
     whole("pixels", pixels)
     padded = nn.functional.pad(images, [pixels] * 4)  # (B, C, H + 8, W + 8)
@@ -95,6 +106,12 @@ def predict(model: nn.Module, data: Dataset[Any], *, batch_size: int = 256) -> t
     Raises:
         ValueError: there are no images, or the model cannot run on them.
         TypeError: `data` is a tensor or a `DataLoader`, not a data set.
+
+    Example:
+        >>> model, card = trained_defect_net("CBAM")
+        >>> logits, labels = predict(model, make_defects(16, seed=1))
+        >>> logits.shape
+        torch.Size([16, 8])
     """
     tensors = itertools.chain(a_module("model", model).parameters(), model.buffers())
     device, parts = next(tensors, torch.empty(0)).device, []
@@ -108,7 +125,12 @@ def predict(model: nn.Module, data: Dataset[Any], *, batch_size: int = 256) -> t
 
 
 def evaluate(model: nn.Module, data: Dataset[Any], *, batch_size: int = 256) -> tuple[float, float]:
-    """Mean cross-entropy, and accuracy from 0 to 1, of a model on a data set."""
+    """Mean cross-entropy, and accuracy from 0 to 1, of a model on a data set.
+
+    Example:
+        >>> model, card = trained_defect_net("CBAM")
+        >>> loss, accuracy = evaluate(model, make_defects(64, seed=1))
+    """
     logits, labels = predict(model, data, batch_size=batch_size)
     return cross_entropy(logits, labels).item(), (logits.argmax(1) == labels).double().mean().item()
 

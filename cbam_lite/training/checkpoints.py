@@ -32,6 +32,11 @@ def save_checkpoint(folder: str | Path, name: str, tensors: Mapping[str, Tensor]
         ValueError: the name would not be a file in the folder, or a fact has one of the two keys.
 
     Tensors are kept as they are, also NaN and infinity: a mask of -inf is no mistake. `fit` keeps finite weights only.
+
+    Example:
+        >>> model = defect_net("SE")
+        >>> save_checkpoint("checkpoints", "last", model.state_dict(), {"epoch": 3}).name
+        'last.json'
     """
     save = safetensors().save
     folder, facts = folder_of("folder", folder), checked_facts(facts)
@@ -98,6 +103,12 @@ def load_checkpoint(folder: str | Path, name: str) -> tuple[dict[str, Tensor], d
         FileNotFoundError: there is no such checkpoint.
         ValueError: a file is damaged: the hash of the tensors is not the one in the JSON.
         TypeError: `folder` is no path, or `name` no text.
+
+    Example:
+        >>> path = save_checkpoint("checkpoints", "best", defect_net("SE").state_dict(), {"epoch": 3})
+        >>> tensors, facts = load_checkpoint("checkpoints", "best")
+        >>> facts["epoch"]
+        3
     """
     load, path = safetensors().load, folder_of("folder", folder) / f"{file_name('name', name)}.json"
     if not path.is_file():

@@ -37,6 +37,10 @@ def defect_net(attention: AttentionMaker | str | None = None, *, num_classes: in
             because r = 16 would leave none of 8 channels.
         num_classes: 8 for `make_defects`.
         planes: channels of the first block; the last has 8 times as many.
+
+    Example:
+        >>> defect_net("CBAM")(torch.rand(2, 3, 64, 64)).shape
+        torch.Size([2, 8])
     """
     maker = ATTENTION[choose("attention", attention, ATTENTION)] if isinstance(attention, str) else attention
     if maker is not None:
@@ -56,6 +60,11 @@ def trained_defect_net(name: Literal["plain", "SE", "ECA", "CBAM"]) -> tuple[Res
     Raises:
         ValueError: there is none of that name, or its file is damaged.
         ImportError: safetensors is not installed.
+
+    Example:
+        >>> model, card = trained_defect_net("CBAM")
+        >>> sorted(card)[:3]
+        ['command', 'date', 'licence']
     """
     net = defect_net(choose("name", name, ATTENTION))
     tensors, card = load_checkpoint(SHIPPED, name)

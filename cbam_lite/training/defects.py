@@ -51,6 +51,13 @@ def make_defects(
     Raises:
         ValueError: a number is outside its range; the error names it.
         TypeError: an argument is no number.
+
+    Example:
+        >>> data = make_defects(100, size=64, seed=0)
+        >>> data.images.shape, data.masks.shape
+        (torch.Size([100, 3, 64, 64]), torch.Size([100, 64, 64]))
+        >>> data.classes
+        ('clean', 'scratch', 'pit', 'crack', 'stain', 'dent', 'inclusion', 'missing thread')
     """
     ranges = {"contrast": (contrast, 0, 2), "scale": (scale, 0.1, 1.5), "clutter": (clutter, 0, 1)}
     for name, (value, low, high) in ranges.items():

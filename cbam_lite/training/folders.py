@@ -61,6 +61,11 @@ def masked_folder(folder: str | Path, size: int = 224, *, threshold: int = 127) 
     Raises:
         FileNotFoundError: there is no such folder, no image in it, or an image has no mask.
         ValueError: a file is not an image, or a mask has another size than its image.
+
+    Example:
+        >>> data = masked_folder("tiles", size=64)  # tiles/MT_Crack/Imgs/*.jpg, and a mask *.png beside each
+        >>> data.classes, data.masks.any().item()
+        (('Crack',), True)
     """
     positive_int("size", size)
     number("threshold", threshold)
@@ -108,6 +113,11 @@ def pcb_folder(folder: str | Path, size: int = 64) -> LabelledImages:
         FileNotFoundError: there is no such folder, no board in it, or a file of a board is missing.
         ValueError: a file cannot be read, a box lies outside its board, the board is smaller than `size`, or no board
             has a defect.
+
+    Example:
+        >>> data = pcb_folder("PCBData")
+        >>> data.images.shape[1:], data.masks.shape[1:]
+        (torch.Size([3, 64, 64]), torch.Size([64, 64]))
     """
     positive_int("size", size)
     boards = sorted(existing(folder, "DeepPCB's group folders").rglob("*_test.jpg"))
@@ -194,6 +204,9 @@ def torchvision_data(name: str, folder: str | Path, *, train: bool, download: bo
         ValueError: the name is neither.
         ImportError: torchvision is not installed.
         FileNotFoundError: the files are not there, and were not to be fetched.
+
+    Example:
+        >>> train = torchvision_data("cifar10", "data", train=True, download=True)
     """
     choose("name", name, TORCHVISION)
     if not isinstance(folder, str | os.PathLike):
@@ -221,6 +234,11 @@ def image_folder(folder: str | Path, size: int) -> LabelledImages:
     Raises:
         FileNotFoundError: there is no such folder, or no image in it.
         ValueError: a file cannot be read as an image.
+
+    Example:
+        >>> data = image_folder("photographs", size=64)  # photographs/crack/*.png and photographs/good/*.png
+        >>> data.classes
+        ('crack', 'good')
     """
     positive_int("size", size)
     root = existing(folder, "one folder for each class")

@@ -26,6 +26,12 @@ class LabelledImages(Dataset[tuple[Tensor, int]]):
     Raises:
         ValueError: lengths, shapes or labels do not fit together.
         TypeError: the images are not uint8 tensors, or labels, masks, groups or classes are of another kind.
+
+    Example:
+        >>> images = torch.randint(256, (4, 3, 64, 64), dtype=torch.uint8)
+        >>> data = LabelledImages(images, torch.tensor([0, 0, 1, 1]), ("good", "crack"))
+        >>> data
+        LabelledImages(4 of 64x64 pixels: 2 good, 2 crack)
     """
 
     images: Tensor
@@ -140,6 +146,11 @@ def split(data: LabelledImages, share: float, seed: int = 0) -> tuple[LabelledIm
     Raises:
         ValueError: the share is not between 0 and 1, or one part would be empty.
         TypeError: `data` are no `LabelledImages`.
+
+    Example:
+        >>> train, test = split(make_defects(100), share=0.2)
+        >>> len(train), len(test)
+        (80, 20)
     """
     if not isinstance(data, LabelledImages):
         raise TypeError(f"data must be LabelledImages, got {type(data).__name__}: see torch.utils.data.random_split")

@@ -20,6 +20,11 @@ class History:
     Columns are "epoch" (from 1), "lr" (at the end of the epoch), "train_loss", "train_accuracy", "valid_loss",
     "valid_accuracy" (NaN without validation images; accuracies from 0 to 1) and "seconds" (of the epoch).
     `interrupted` tells that Ctrl-C ended the training.
+
+    Example:
+        >>> history = fit(defect_net("SE"), make_defects(16), epochs=2)
+        >>> history["epoch"]
+        [1, 2]
     """
 
     columns: dict[str, list[float]] = dataclasses.field(default_factory=lambda: {name: [] for name in COLUMNS})

@@ -145,7 +145,10 @@ def fit(
         KeyboardInterrupt: Ctrl-C came before the first epoch was over.
 
     Example:
-        >>> history = fit(model, make_defects(2000), make_defects(500, seed=1), epochs=10, augment=flips)
+        >>> train, valid = make_defects(64), make_defects(32, seed=1)  # thousands, in earnest
+        >>> history = fit(defect_net("CBAM"), train, valid, epochs=2, augment=flips)
+        >>> history["epoch"]
+        [1, 2]
     """
     N = size_of("train", train)
     if valid is not None:

@@ -77,6 +77,8 @@ def test_output_size_errors_name_the_fix() -> None:
     with pytest.raises(ValueError, match=r"reaches over 7 rows does not fit into 3 rows padded to 3: use padding>=2"):
         output_size(3, 7)
     assert output_size(3, 7, padding=2) == 1  # what the message proposes
+    with pytest.raises(ValueError, match="over 8 rows does not fit into 3 rows padded to 7: use padding>=3"):
+        output_size(3, 8, padding=2)
     with pytest.raises(ValueError, match="padding=-1 must be 0 or more"):
         output_size(5, 3, padding=-1)
     with pytest.raises(TypeError, match=r"padding must be a number, got '1' of type str"):

@@ -79,6 +79,11 @@ def test_channels_are_named_in_the_error(kind: type[nn.Module]) -> None:
         kind(0)
 
 
+def test_channels_are_named_in_the_error_of_eca_with_a_kernel_size() -> None:
+    with pytest.raises(ValueError, match=r"^channels=0 must be at least 1$"):
+        EfficientChannelAttention(0, 3)
+
+
 @pytest.mark.parametrize("kind", FIVE)
 @pytest.mark.parametrize("preset", ["paper", "official", "timm", "keras"])
 def test_presets_hand_on_options(kind: type[nn.Module], preset: str) -> None:

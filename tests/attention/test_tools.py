@@ -1,6 +1,8 @@
 """Our modules under PyTorch's tools (tracers, quantization, hooks) and beside other people's weights."""
 
 import warnings
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from cbam_lite import (
     record_attention,
     resnet18,
 )
+from cbam_lite.attention.inputs import like_weight, node_of
 
 MODULES = {
     "SE": lambda: SqueezeExcitation(16, 4),
@@ -74,6 +77,18 @@ def test_fx_takes_a_module_inside_others_only() -> None:
         fx.symbolic_trace(CBAM(16, 4))
 
 
+def test_a_stand_in_becomes_one_call_of_the_module() -> None:
+    """The same without a tracer, which does not run where each function is wrapped: see tools/mutants.py."""
+    F, module = MagicMock(spec=fx.Proxy), CBAM(16, 4)
+    F.tracer = MagicMock()
+    F.tracer.path_of_module.side_effect = {module: "layer1.cbam"}.get
+    assert module(F) is F.tracer.create_proxy.return_value
+    F.tracer.create_proxy.assert_called_once_with("call_module", "layer1.cbam", (F,), {})
+    F.tracer.path_of_module.side_effect = {module: ""}.get
+    with pytest.raises(TypeError, match=r"^CBAM is one node for torch\.fx"):
+        node_of(module, F)
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -100,6 +115,19 @@ def test_fx_traces_split_attention() -> None:
 
 
 # ---- quantization ---------------------------------------------------------------------------------------------------
+
+
+def test_a_layer_without_a_weight_works_in_float32_on_the_cpu() -> None:
+    """Whatever the defaults are: that is what quantized layers take."""
+    layer = SimpleNamespace(weight=lambda: None)
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.float64)
+        with torch.device("meta"):
+            stand_in = like_weight(layer)
+    finally:
+        torch.set_default_dtype(before)
+    assert (stand_in.dtype, stand_in.device.type) == (torch.float32, "cpu")
 
 
 @each

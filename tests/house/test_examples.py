@@ -1,0 +1,47 @@
+"""The examples in the docstrings of public names: every name has one, and each runs and gives what it says."""
+
+import doctest
+
+import pytest
+import torch
+from PIL import Image
+
+import cbam_lite
+
+NAMES = [name for name in cbam_lite.__all__ if name != "__version__"]
+ON_CUDA = {"attend"}
+FROM_THE_NET = {"torchvision_data"}
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """A folder to write into, with the photographs that the examples read."""
+    monkeypatch.chdir(tmp_path)
+    grey = Image.new("RGB", (80, 80), (120, 120, 120))
+    hole = Image.new("L", (80, 80))
+    hole.paste(255, (30, 30, 50, 50))
+    for name in ("photographs/crack/1.png", "photographs/good/1.png", "tiles/MT_Crack/Imgs/1.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        grey.save(tmp_path / name)
+    hole.save(tmp_path / "tiles/MT_Crack/Imgs/1.png")
+    board = tmp_path / "PCBData/group0"
+    (board / "0001").mkdir(parents=True)
+    (board / "0001_not").mkdir()
+    for name in ("1_test.jpg", "1_temp.jpg"):
+        grey.resize((640, 640)).save(board / "0001" / name)
+    (board / "0001_not" / "1.txt").write_text("100 100 120 130 1\n")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_example_of_a_public_name_runs(name, folders):
+    words = {public: getattr(cbam_lite, public) for public in cbam_lite.__all__} | {"torch": torch}
+    (example,) = doctest.DocTestFinder(recurse=False).find(getattr(cbam_lite, name), name, module=False, globs=words)
+    assert example.examples, f"{name} has no example in its docstring"
+    if name in FROM_THE_NET or (name in ON_CUDA and not torch.cuda.is_available()):
+        pytest.skip("needs CUDA" if name in ON_CUDA else "fetches a data set")
+    if "torchvision." in example.docstring:
+        example.globs["torchvision"] = pytest.importorskip("torchvision")
+    said: list[str] = []
+    options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    doctest.DocTestRunner(optionflags=options, verbose=False).run(example, out=said.append)
+    assert not said, "".join(said)
