@@ -22,6 +22,7 @@ from cbam_lite.attention.cbam import CBAM
 from cbam_lite.attention.channel_attention import ChannelAttention
 from cbam_lite.attention.inputs import check_map
 from cbam_lite.attention.squeeze_excitation import SqueezeExcitation
+from cbam_lite.checks import a_module
 from cbam_lite.networks.insertion import ATTENTION
 from cbam_lite.networks.resnet import BasicBlock, Bottleneck
 from cbam_lite.networks.split_attention import SplitBottleneck
@@ -115,19 +116,20 @@ def fuse(model: Model, *, report: Callable[[str], object] | None = print) -> Mod
 
     Raises:
         ValueError: the model contains no attention of this package.
+        TypeError: the model is no module.
 
     Example:
         >>> model = fuse(resnet50(CBAM))  # and model.cuda()
         layer1.0.attention: CBAM is fused, with the addition and the ReLU of its block
         ...
     """
-    found = outermost_attention(model)
+    found = outermost_attention(a_module("model", model))
     if not found:
         raise ValueError(
             f"{type(model).__name__} contains no attention of cbam_lite: build it with CBAM, SqueezeExcitation, ... "
             "or call insert_attention(model, CBAM) first"
         )
-    blocks = {block.attention: block for block in model.modules() if isinstance(block, tuple(FUSED_BLOCKS))}
+    blocks = [block for block in model.modules() if isinstance(block, tuple(FUSED_BLOCKS))]
     for name, module in found.items():
         kind, reason = plain_class(module), of_module(module, hooks=False)
         words = f"{name or kind.__name__}: {kind.__name__}"
@@ -136,8 +138,8 @@ def fuse(model: Model, *, report: Callable[[str], object] | None = print) -> Mod
         else:
             module.__class__ = FUSED[kind]
             words += " is fused"
-        if not reason and module in blocks:
-            words += fuse_block(blocks[module])
+        if not reason:  # several blocks may share one attention
+            words += "".join(dict.fromkeys(fuse_block(block) for block in blocks if block.attention is module))
         if report is not None:
             report(words)
     return model
@@ -162,7 +164,7 @@ def unfuse(model: Model) -> Model:
         >>> type(unfuse(model).layer1[0].attention).__name__
         'CBAM'
     """
-    for module in model.modules():
+    for module in a_module("model", model).modules():
         module.__class__ = plain_class(module)
     return model
 

@@ -60,6 +60,21 @@ def test_the_report_says_which_blocks_are_left_and_why() -> None:
     assert type(model.layer1[0]) is OwnBlock
 
 
+def test_blocks_that_share_an_attention_are_all_fused() -> None:
+    model, lines = resnet18(CBAM, **OPTIONS), []
+    model.layer1[1].attention = model.layer1[0].attention
+    fuse(model, report=lines.append)
+    assert type(model.layer1[0]) is type(model.layer1[1]) is fused.FusedBasicBlock
+    assert lines[0] == "layer1.0.attention: CBAM is fused, with the addition and the ReLU of its block"
+    assert lines[1].startswith("layer2.0")
+
+
+@pytest.mark.parametrize("change", [fuse, unfuse])
+def test_what_is_no_module_is_refused(change) -> None:
+    with pytest.raises(TypeError, match="model must be a torch.nn.Module, got"):
+        change({"layer1": CBAM(16)})
+
+
 def test_the_report_is_the_same_the_second_time() -> None:
     first, second = [], []
     fuse(fuse(resnet50(SqueezeExcitation, **OPTIONS), report=first.append), report=second.append)
