@@ -16,6 +16,9 @@ from cbam_lite.training.images import LabelledImages
 Augmentation = Callable[[Tensor, Generator], Tensor]  # images (B, 3, H, W), randomness -> images
 
 
+BRIGHTEST = 30  # of images without negative values: those from 0 to 255 have more, and scaled ones less
+
+
 def batch(data: Dataset[Any], index: Tensor, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
     """Images (B, 3, H, W) as float32 and labels (B,) at these positions of any map-style data set."""
     if isinstance(data, LabelledImages):
@@ -41,6 +44,11 @@ def collated(items: list[Any]) -> tuple[Tensor, Tensor]:
     if not isinstance(images, Tensor) or not images.is_floating_point():
         found = images.dtype if isinstance(images, Tensor) else type(images).__name__
         raise TypeError(f"images of the data set are {found}: give float32 from 0 to 1, uint8 divided by 255")
+    if images.numel() and images.min() >= 0 and images.max() > BRIGHTEST:
+        raise ValueError(
+            f"images of the data set run from {images.min():g} to {images.max():g}: divide them by 255, so that they "
+            "run from 0 to 1 as the images of this package do"
+        )
     return images, whole_labels(labels)
 
 
@@ -104,8 +112,11 @@ def predict(model: nn.Module, data: Dataset[Any], *, batch_size: int = 256) -> t
     The model runs in eval mode, on its device; afterwards each of its modules has the mode it had.
 
     Raises:
-        ValueError: there are no images, or the model cannot run on them.
+        ValueError: there are no images, the model cannot run on them, or it was trained on other classes.
         TypeError: `data` is a tensor or a `DataLoader`, not a data set.
+
+    A model that `fit` trained carries the names of its classes, ``model.classes``. Data whose names differ have other
+    labels, so they are refused.
 
     Example:
         >>> model, card = trained_defect_net("CBAM")
@@ -114,6 +125,7 @@ def predict(model: nn.Module, data: Dataset[Any], *, batch_size: int = 256) -> t
         torch.Size([16, 8])
     """
     tensors = itertools.chain(a_module("model", model).parameters(), model.buffers())
+    same_classes("model", model, "data", data)
     device, parts = next(tensors, torch.empty(0)).device, []
     index = torch.arange(size_of("data", data))
     with evaluating(model):
@@ -145,6 +157,22 @@ def one_for_each(output: Any, B: int) -> Tensor:
     return output
 
 
+def classes_of(thing: object) -> list[str] | None:
+    """The class names that a data set or a model carries; None if it has none."""
+    found = getattr(thing, "classes", None)
+    return [*found] if isinstance(found, tuple | list) and all(isinstance(name, str) for name in found) else None
+
+
+def same_classes(first: str, a: object, second: str, b: object) -> None:
+    """An error if both carry class names, and other ones: then label 0 of one is not label 0 of the other."""
+    there, here = classes_of(a), classes_of(b)
+    if there is not None and here is not None and there != here:
+        raise ValueError(
+            f"{first} has the classes {there}, {second} has {here}, so equal labels mean different things: load the "
+            f"images with classes={there}, or train with these"
+        )
+
+
 def size_of(name: str, data: Dataset[Any]) -> int:
     """How many images a data set has, or an error that says what to give instead."""
     if isinstance(data, DataLoader):
@@ -163,8 +191,19 @@ def size_of(name: str, data: Dataset[Any]) -> int:
     return N
 
 
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """The mean loss of logits (B, classes) and labels (B,), or an error that says why there is none."""
+    B, classes = logits_for(logits, labels).shape
+    if weights is None:
+        return nn.functional.cross_entropy(logits, labels)
+    if len(weights) > classes:
+        raise ValueError(f"there are {len(weights)} class weights for {classes} outputs of the model: give {classes}")
+    padded = nn.functional.pad(weights, (0, classes - len(weights)))  # classes that never occur weigh nothing
+    return nn.functional.cross_entropy(logits, labels, padded.to(logits))
+
+
+def logits_for(logits: Tensor, labels: Tensor) -> Tensor:
+    """The logits, if they have an output for each label."""
     if one_for_each(logits, len(labels)).dim() != 2:
         raise ValueError(
             f"the model gives {tuple(logits.shape)}, expected logits (B, classes): pool the map, and flatten it"
@@ -174,4 +213,4 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
             f"labels run from {labels.min()} to {labels.max()}, but the model has {logits.shape[1]} outputs: build it "
             f"with num_classes={int(labels.max()) + 1}, and count classes from 0"
         )
-    return nn.functional.cross_entropy(logits, labels)
+    return logits

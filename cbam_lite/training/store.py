@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +44,13 @@ class History:
         end = ", interrupted" if self.interrupted else ""
         return f"History of {len(self)} epochs in {sum(self['seconds']):.0f} s{end}; the last: {last}"
 
+    @property
+    def best_epoch(self) -> int:
+        """The first epoch with the highest ``valid_accuracy``, or without validation with the lowest ``train_loss``."""
+        accuracy, loss = self["valid_accuracy"], self["train_loss"]
+        scores = [-value for value in loss] if any(map(math.isnan, accuracy)) else accuracy
+        return 1 + scores.index(max(scores)) if scores else 0
+
     def append(self, *values: float) -> None:
         """One more epoch; values in the order of the columns."""
         for name, value in zip(COLUMNS, values, strict=True):
@@ -62,7 +70,7 @@ class Store:
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         scaler: torch.amp.GradScaler,
-        settings: dict[str, float],
+        settings: dict[str, Any],
     ) -> None:
         self.folder = None if folder is None else folder_of("checkpoint", folder)
         self.model, self.optimizer, self.scaler, self.settings = model, optimizer, scaler, settings
@@ -101,9 +109,9 @@ class Store:
         if not {"settings", "history", "scaler"} <= facts.keys() or not {"epoch", "score"} <= best_facts.keys():
             raise ValueError(f"{self.folder} holds checkpoints that `fit` did not write: use another folder")
         if facts["settings"] != self.settings:
-            other = {name: value for name, value in facts["settings"].items() if self.settings.get(name) != value}
             raise ValueError(
-                f"{self.folder} holds a training with other settings, {other}: use these, or another folder"
+                f"{self.folder} holds a training with other settings, {self.other(facts['settings'])}: use what it was "
+                "made with, or another folder"
             )
         weights = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
         self.check(weights, best)
@@ -118,6 +126,12 @@ class Store:
         self.scaler.load_state_dict(facts["scaler"])
         self.best, self.best_epoch, self.best_score = best, best_facts["epoch"], best_facts["score"]
         return History(facts["history"])
+
+    def other(self, there: dict[str, Any]) -> str:
+        """Which settings differ, there and here."""
+        names = [name for name in {**there, **self.settings} if there.get(name) != self.settings.get(name)]
+        words = [f"{name} {there.get(name, 'unknown')!r} there, {self.settings.get(name)!r} here" for name in names]
+        return "; ".join(f"other images or labels in {w}" if w[:6] in ("train ", "valid ") else w for w in words)
 
     def check(self, *states: dict[str, Tensor]) -> None:
         """An error unless these are finite weights of this network; the model is not touched before."""

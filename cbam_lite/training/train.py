@@ -7,16 +7,26 @@ interrupted and went on: whatever is random in an epoch depends on the seed and 
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
-from cbam_lite.checks import a_module, function, number, output_of, positive_int, whole
-from cbam_lite.training.batches import Augmentation, batch, cross_entropy, evaluate, one_for_each, size_of
+from cbam_lite.checks import a_module, choose, function, number, output_of, positive_int, whole
+from cbam_lite.training.batches import (
+    Augmentation,
+    batch,
+    classes_of,
+    cross_entropy,
+    evaluate,
+    one_for_each,
+    same_classes,
+    size_of,
+)
+from cbam_lite.training.settings import Loss, fingerprint, loss_of, name_of
 from cbam_lite.training.store import History, Store
 
 # ---- what is given --------------------------------------------------------------------------------------------------
@@ -45,10 +55,20 @@ def augmented(augment: Augmentation | None, images: Tensor, g: Generator) -> Ten
     """The images of one step after `augment`."""
     if augment is None:
         return images
-    changed = augment(images, g)
+    try:
+        changed = augment(images, g)
+    except TypeError as error:
+        raise TypeError(
+            f"augment({tuple(images.shape)}, generator) failed: {error}. It gets a batch of images and a "
+            "torch.Generator; a transform of torchvision takes the images only: augment=lambda images, g: "
+            "transform(images), whose random numbers `fit` seeds in each epoch"
+        ) from error
     if not isinstance(changed, Tensor) or changed.shape[:1] != images.shape[:1]:
         found = tuple(changed.shape) if isinstance(changed, Tensor) else type(changed).__name__
-        raise ValueError(f"augment gave {found} for images {tuple(images.shape)}: it has to give as many images")
+        raise ValueError(
+            f"augment gave {found} for images {tuple(images.shape)}: it has to give as many images; a transform of "
+            "torchvision takes the images only, augment=lambda images, g: transform(images)"
+        )
     return changed
 
 
@@ -64,13 +84,18 @@ def schedule(step: int, steps: int) -> float:
 
 
 def training_step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, images: Tensor, labels: Tensor
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    images: Tensor,
+    labels: Tensor,
+    loss_of_batch: Loss = cross_entropy,
 ) -> tuple[float, int]:
     """Forward, backward, update; returns the loss and how many images were right. A loss that is no number raises."""
     dtype = torch.float16 if scaler.is_enabled() else torch.bfloat16
     with torch.autocast(images.device.type, dtype, enabled=images.is_cuda):
         logits = one_for_each(logits_of(model, images), len(images))
-    loss = cross_entropy(logits.float(), labels)
+    loss = loss_of_batch(logits.float(), labels)
     if not math.isfinite(loss.item()):
         raise FloatingPointError(f"the loss is {loss.item()}")
     optimizer.zero_grad()
@@ -106,6 +131,9 @@ def fit(
     lr: float = 3e-3,
     weight_decay: float = 1e-2,
     augment: Augmentation | None = None,
+    class_weights: Sequence[float] | Literal["balanced"] | None = None,
+    loss: Loss | None = None,
+    keep: Literal["last", "best"] = "last",
     seed: int = 0,
     device: torch.device | str | None = None,
     checkpoint: str | Path | None = None,
@@ -124,22 +152,32 @@ def fit(
         batch_size: images for one step. The last batch of an epoch may be smaller.
         lr: the highest learning rate.
         weight_decay: AdamW's.
-        augment: called with each training batch, `flips` for example.
+        augment: called with each training batch and a `torch.Generator`, `flips` for example.
+        class_weights: one number for each class, by which cross-entropy weighs its images; "balanced" takes N / (K n_k)
+            for each of K classes with n_k of N images, so that a rare defect counts as much as the good parts. The
+            probabilities then are those of classes that are equally frequent.
+        loss: called with logits (B, classes) and labels (B,) instead of cross-entropy, for example
+            ``nn.CrossEntropyLoss(label_smoothing=0.1)``. Validation keeps plain cross-entropy.
+        keep: "last" leaves the weights of the last epoch in the model, "best" those of the epoch with the highest
+            ``valid_accuracy``. The validation score of an epoch that was chosen so is a little too good.
         seed: of order, augmentation and dropout. The initial weights are those that the model has.
         device: None takes CUDA where there is one, else the CPU.
         checkpoint: a folder. It holds the state after the ``last`` epoch and the ``best`` weights; where it holds some
-            already, training goes on from there, on the CPU bit for bit as if it had never stopped. Needs safetensors.
-        progress: show a bar. Needs tqdm.
+            already, training goes on from there, on the CPU bit for bit as if it had never stopped. It remembers hashes
+            of both data sets, the class names and the other settings, and refuses to go on with others. Functions are
+            known by their name only, and data sets that load their images late by kind and size. Needs safetensors.
+        progress: show a bar, with the loss of the step and the last ``valid_accuracy``. Needs tqdm.
 
     Returns:
-        `History`. The model holds the weights of the last epoch. After Ctrl-C it holds the best so far, by
-        ``valid_accuracy``, or by ``train_loss`` without `valid`; then ``history.interrupted`` is True.
+        `History`. The model holds the weights of the last epoch, or the best. After Ctrl-C it holds the best so far, by
+        ``valid_accuracy``, or by ``train_loss`` without `valid`; then ``history.interrupted`` is True. From data with
+        class names the model gets them as ``model.classes``, and `evaluate` refuses data with others.
 
     Raises:
         FloatingPointError: the loss or a weight became NaN or infinite. The model holds the best so far, and so does
             the checkpoint: weights that are no numbers are never kept.
-        ValueError: labels do not fit the model, a number is out of range, or the checkpoint is damaged or comes from a
-            training with other settings or of another network.
+        ValueError: labels do not fit the model, `train` and `valid` have other classes, a number is out of range, or
+            the checkpoint is damaged or comes from a training with other settings, other data or another network.
         TypeError: an argument is of another kind, `train` is a `DataLoader`, or labels are not whole numbers.
         ImportError: tqdm or safetensors is missing and asked for.
         KeyboardInterrupt: Ctrl-C came before the first epoch was over.
@@ -153,6 +191,9 @@ def fit(
     N = size_of("train", train)
     if valid is not None:
         size_of("valid", valid)
+        same_classes("train", train, "valid", valid)
+    choose("keep", keep, ("last", "best"))
+    loss_of_batch = loss_of(loss, class_weights, train)
     if augment is not None:
         function("augment", augment, "give one of images and a torch.Generator, flips for example")
     batches = math.ceil(N / positive_int("batch_size", batch_size))
@@ -165,11 +206,24 @@ def fit(
     optimizer = torch.optim.AdamW(checked_model(model).to(device).parameters(), lr, weight_decay=weight_decay)
     half = device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
     scaler = torch.amp.GradScaler(device.type, enabled=half)
-    settings = {"images": N, "epochs": epochs, "batch_size": batch_size, "lr": lr, "weight_decay": weight_decay}
-    store = Store(checkpoint, model, optimizer, scaler, settings | {"seed": seed})
+    settings: dict[str, Any] = {"images": N, "epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
+    settings |= {
+        "weight_decay": weight_decay,
+        "augment": name_of(augment),
+        "loss": name_of(loss),
+        "classes": classes_of(train),
+    }
+    settings |= {"class_weights": class_weights if isinstance(class_weights, str | None) else [*class_weights]}
+    if checkpoint is not None:
+        settings |= {"train": fingerprint(train), "valid": fingerprint(valid)}
+    store = Store(checkpoint, model, optimizer, scaler, settings)
     history = store.resume()
+    remember_classes(model, train)
+    if len(history):
+        done = "complete, nothing is left to train" if len(history) == epochs else "and the training goes on"
+        print(f"{checkpoint} holds {len(history)} of {epochs} epochs of this training: {done}.")
 
-    with reproducible(device), bar(steps, len(history) * batches, progress) as tick:
+    with reproducible(device), bar(steps, history, batches, progress) as tick:
         try:
             for epoch in range(len(history) + 1, epochs + 1):
                 torch.manual_seed(seed * 10_007 + epoch)  # for dropout
@@ -182,9 +236,9 @@ def fit(
                     rate = lr * schedule((epoch - 1) * batches + step, steps)
                     for group in optimizer.param_groups:
                         group["lr"] = rate
-                    loss, right_here = training_step(model, optimizer, scaler, images, labels)
-                    losses, right = losses + loss * len(labels), right + right_here
-                    tick(loss)
+                    of_step, right_here = training_step(model, optimizer, scaler, images, labels, loss_of_batch)
+                    losses, right = losses + of_step * len(labels), right + right_here
+                    tick(of_step)
                 measured = (math.nan, math.nan) if valid is None else evaluate(model, valid)
                 history.append(epoch, rate, losses / N, right / N, *measured, time.perf_counter() - start)
                 store.keep(history)
@@ -199,7 +253,16 @@ def fit(
             history.interrupted = True
             print(f"Stopped in epoch {len(history) + 1} of {epochs}. The model holds {store.restore()}")
     model.eval()
+    if keep == "best" and not history.interrupted:
+        store.restore()
     return history
+
+
+def remember_classes(model: nn.Module, data: Dataset[Any]) -> None:
+    """Put the class names of the data into the model, ``model.classes``: label 0 means the first of them."""
+    names = classes_of(data)
+    if names is not None:
+        model.classes = names  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
@@ -214,7 +277,7 @@ def reproducible(device: torch.device) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def bar(steps: int, done: int, shown: bool) -> Iterator[Callable[[float], None]]:
+def bar(steps: int, history: History, batches: int, shown: bool) -> Iterator[Callable[[float], None]]:
     """A progress bar over all steps; what it yields is called with the loss of each."""
     if not shown:
         yield lambda loss: None
@@ -223,10 +286,12 @@ def bar(steps: int, done: int, shown: bool) -> Iterator[Callable[[float], None]]
         from tqdm import tqdm
     except ImportError as error:
         raise ImportError("the progress bar needs tqdm: pip install tqdm, or use progress=False") from error
-    with tqdm(total=steps, initial=done, unit="step") as shown_bar:
+    with tqdm(total=steps, initial=len(history) * batches, unit="step") as shown_bar:
 
         def tick(loss: float) -> None:
-            shown_bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+            valid = history["valid_accuracy"][-1:]  # of the last epoch, once there is one
+            said = {"valid": f"{valid[0]:.3f}"} if valid and not math.isnan(valid[0]) else {}
+            shown_bar.set_postfix(loss=f"{loss:.3f}", **said, refresh=False)
             shown_bar.update()
 
         yield tick

@@ -1,5 +1,6 @@
 """`fit`: it learns, repeats itself, resumes bit for bit, keeps the best on Ctrl-C, and stops at a loss that is NaN."""
 
+import functools
 import math
 import os
 import signal
@@ -55,6 +56,7 @@ def interrupting(at: int, what: Callable[[], object]) -> Callable[[Tensor, Gener
     """An augmentation that mirrors, and does `what` at its call number `at`."""
     calls = iter(range(1, 10**6))
 
+    @functools.wraps(flips)  # a checkpoint knows an augmentation by its name
     def augment(images: Tensor, g: Generator) -> Tensor:
         if next(calls) == at:
             what()
@@ -176,18 +178,21 @@ def test_resume_goes_on_bit_for_bit(step: int, tmp_path: Path) -> None:
         assert whole[name] == resumed[name], name
 
 
-def test_a_finished_training_is_not_made_again(tmp_path: Path) -> None:
+def test_a_finished_training_is_not_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, data = small_net(), bright_or_dark()
-    first = fit(model, data, data, checkpoint=tmp_path, **OPTIONS)  # type: ignore[arg-type]
+    first = fit(model, data, data, augment=flips, checkpoint=tmp_path, **OPTIONS)  # type: ignore[arg-type]
     other = small_net(seed=99)
+    capsys.readouterr()
     second = fit(other, data, data, augment=interrupting(1, press_ctrl_c), checkpoint=tmp_path, **OPTIONS)  # type: ignore[arg-type]
     assert second.columns == first.columns
     assert same(model.state_dict(), other.state_dict())
+    said = f"{tmp_path} holds 4 of 4 epochs of this training: complete, nothing is left to train.\n"
+    assert capsys.readouterr().out == said
 
 
 def test_checkpoint_of_other_settings(tmp_path: Path) -> None:
     fit(small_net(), bright_or_dark(), checkpoint=tmp_path, **OPTIONS)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"other settings, \{'lr': 0.01\}: use these, or another folder"):
+    with pytest.raises(ValueError, match=r"other settings, lr 0\.01 there, 0\.02 here: use what it was"):
         fit(small_net(), bright_or_dark(), checkpoint=tmp_path, **(OPTIONS | {"lr": 0.02}))  # type: ignore[arg-type]
 
 
