@@ -32,6 +32,7 @@ from cbam_lite.networks.cost import Cost, cost
 from cbam_lite.networks.insertion import insert_attention
 from cbam_lite.networks.mobilenet import MobileNet
 from cbam_lite.networks.papers import network_of, printed_tables
+from cbam_lite.networks.pretrained import pretrained
 from cbam_lite.networks.recording import AttentionMaps, record_attention
 from cbam_lite.networks.resnet import (
     ResNet,
@@ -99,6 +100,7 @@ __all__ = [
     "partial_maps",
     "pcb_folder",
     "predict",
+    "pretrained",
     "printed_tables",
     "provenance",
     "read_results",

@@ -245,6 +245,7 @@ PUBLIC = [
     "partial_maps",
     "pcb_folder",
     "predict",
+    "pretrained",
     "printed_tables",
     "provenance",
     "read_results",
