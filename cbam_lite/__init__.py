@@ -7,6 +7,7 @@ The folders are the parts of the book, and each says in which order its files ar
 3. `training`: images with labels and masks, and training on them.
 4. `explaining`: where did the network look, and is the map right?
 5. `speed`: SE and CBAM in fewer passes over the map, on a GPU.
+6. `photographs`: your own photographs, from a folder to labelled images.
 
 Beside them stand `checks` (of arguments), `plot` and `samples` (the book's pictures and its photograph) and `results`
 (what the experiments gave). `from cbam_lite import ...` has all that users need.
@@ -47,6 +48,8 @@ from cbam_lite.networks.resnet import (
 )
 from cbam_lite.networks.split_attention import SplitAttention, resnest50
 from cbam_lite.networks.weights import export_weights, load_weights
+from cbam_lite.photographs.folders import image_folder, masked_folder
+from cbam_lite.photographs.known import pcb_folder, torchvision_data
 from cbam_lite.plot import overlay
 from cbam_lite.results import final_accuracy, mean_interval, provenance, read_results, read_scores, read_speed
 from cbam_lite.samples import cat_photo
@@ -55,8 +58,8 @@ from cbam_lite.training.batches import evaluate, flips, predict, shifts_and_mirr
 from cbam_lite.training.checkpoints import load_checkpoint, save_checkpoint
 from cbam_lite.training.defect_nets import defect_net, trained_defect_net
 from cbam_lite.training.defects import make_defects
-from cbam_lite.training.folders import image_folder, masked_folder, pcb_folder, torchvision_data
-from cbam_lite.training.images import LabelledImages, split
+from cbam_lite.training.images import LabelledImages
+from cbam_lite.training.splitting import split
 from cbam_lite.training.store import History
 from cbam_lite.training.train import fit
 

@@ -21,9 +21,10 @@ from cbam_lite import cam, record_attention, trained_defect_net
 from cbam_lite.explaining import localize
 from cbam_lite.explaining.gradcam import logit
 from cbam_lite.explaining.methods import METHODS
+from cbam_lite.photographs.folders import masked_folder
 from cbam_lite.training.batches import flips, predict
-from cbam_lite.training.folders import masked_folder
-from cbam_lite.training.images import LabelledImages, split
+from cbam_lite.training.images import LabelledImages
+from cbam_lite.training.splitting import split
 from cbam_lite.training.train import fit
 
 SIZE = 128

@@ -1,6 +1,6 @@
 """Images and training, as in the book's third part.
 
-1. `images`: images with labels and masks; `folders`: read them from disk.
+1. `images`: images with labels and masks; `splitting`: train and test, with nothing in both.
 2. `materials`, `flaws`, `defects`: computed surfaces with defects whose every pixel is known.
 3. `batches`, `settings`, `checkpoints`, `store`, `train`: one batch, what a training is of, a state on disk, what a
    training remembers, and `fit`.

@@ -29,7 +29,7 @@ from cbam_lite import (
 )
 from cbam_lite.explaining import localize
 from cbam_lite.explaining.gradcam import logit, positive, resize
-from cbam_lite.training.folders import read_image, resized
+from cbam_lite.photographs.reading import read_image, resized
 
 DATA = Path(os.environ.get("CBAM_LITE_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 NORMALISE = torchvision.transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])

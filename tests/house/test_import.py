@@ -203,6 +203,14 @@ def test_a_circle_is_found(tmp_path: Path) -> None:
     assert circle(imports(package)) == ["made_up.a", "made_up.sub.b", "made_up.c", "made_up.a"]
 
 
+def test_training_does_not_need_photographs() -> None:
+    """Images come from anywhere, so what trains on them stands below what reads them."""
+    graph = imports(ROOT / "cbam_lite")
+    assert "cbam_lite.training.images" in graph["cbam_lite.photographs.folders"]
+    needed = {other for name, others in graph.items() if name.startswith("cbam_lite.training") for other in others}
+    assert not {name for name in needed if name.startswith("cbam_lite.photographs")}
+
+
 # ---- what it offers --------------------------------------------------------------------------------------------------
 
 PUBLIC = [

@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import cbam_lite
 from cbam_lite import LabelledImages, defect_net, evaluate, fit, make_defects, predict
-from cbam_lite.training.images import boxes_of, similar_groups
+from cbam_lite.training.images import boxes_of
+from cbam_lite.training.splitting import similar_groups
 
 PICTURES = torch.randint(256, (4, 3, 32, 32), dtype=torch.uint8)
 DATA = LabelledImages(PICTURES, torch.tensor([0, 1, 0, 1]), ("a", "b"), torch.rand(4, 32, 32) < 0.5)

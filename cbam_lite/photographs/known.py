@@ -1,100 +1,17 @@
-"""Images from folders: with masks, with boxes, one folder for each class, or from torchvision's data sets."""
+"""Data sets that are known by name: DeepPCB, and what torchvision fetches."""
 
 import os
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from cbam_lite.checks import choose, number, positive_int
-from cbam_lite.training.images import IMAGE_ENDINGS, PCB_CLASSES, TORCHVISION, LabelledImages, similar_groups
+from cbam_lite.checks import choose, positive_int
+from cbam_lite.photographs.reading import existing, read_image
+from cbam_lite.training.images import LabelledImages
 
-
-def read_image(path: Path, mode: str) -> NDArray[np.uint8]:
-    """The pixels of a file, (H, W, 3) for the mode "RGB" or (H, W) for "L"."""
-    from PIL import Image, UnidentifiedImageError  # comes with Matplotlib
-
-    try:
-        with Image.open(path) as picture:
-            return np.array(picture.convert(mode))
-    except Image.DecompressionBombError as error:
-        raise ValueError(
-            f"{path} is too large: make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it ({error})"
-        ) from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:  # Pillow's words for damaged files
-        raise ValueError(f"{path} cannot be read as an image: replace it or take it away ({error})") from error
-
-
-def resized(pixels: NDArray[np.uint8], size: int) -> Tensor:
-    """(H, W, 3) -> (3, size, size), uint8, or (H, W) -> (size, size); antialiased, the aspect ratio is not kept."""
-    values = torch.from_numpy(pixels).float()
-    values = values.permute(2, 0, 1)[None] if values.dim() == 3 else values[None, None]  # (1, 3 or 1, H, W)
-    values = torch.nn.functional.interpolate(values, (size, size), mode="bilinear", antialias=True)[0]
-    values = values.round().clamp(0, 255).byte()
-    return values if pixels.ndim == 3 else values[0]
-
-
-def existing(folder: str | Path, what: str) -> Path:
-    if not isinstance(folder, str | os.PathLike):
-        raise TypeError(f"folder must be a path, got {folder!r} of type {type(folder).__name__}")
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is not a folder: give the one that holds {what}")
-    return folder
-
-
-def masked_folder(folder: str | Path, size: int = 224, *, threshold: int = 127) -> LabelledImages:
-    """A folder of images with masks, as the magnetic-tile data set has it: ``MT_Crack/Imgs/name.jpg`` and ``name.png``.
-
-    Each folder with images is a class, called as the folder is, without ``MT_`` and ``/Imgs``; beside each ``.jpg``
-    stands a ``.png`` of the same name with the mask. Near-duplicates become groups (see `similar_groups`), because this
-    data set shows most tiles in several exposures.
-
-    Args:
-        folder: the folder of the class folders.
-        size: images and masks are resized to size x size. The mask of a reduced image is true wherever one of its
-            pixels was, because the smallest holes would vanish otherwise.
-        threshold: a pixel above it belongs to the mask. The masks have grey edges.
-
-    Raises:
-        FileNotFoundError: there is no such folder, no image in it, or an image has no mask.
-        ValueError: a file is not an image, or a mask has another size than its image.
-
-    Example:
-        >>> data = masked_folder("tiles", size=64)  # tiles/MT_Crack/Imgs/*.jpg, and a mask *.png beside each
-        >>> data.classes, data.masks.any().item()
-        (('Crack',), True)
-    """
-    positive_int("size", size)
-    number("threshold", threshold)
-    paths = sorted(existing(folder, "one folder for each class").rglob("*.jpg"))
-    if not paths:
-        raise FileNotFoundError(f"{folder} holds no .jpg: expected class folders with name.jpg and name.png")
-    names = [str(path.parent.relative_to(folder)).removesuffix("/Imgs").removeprefix("MT_") for path in paths]
-    classes = tuple(sorted(set(names)))
-    images, masks = [], []
-    for path in paths:
-        pixels = read_image(path, "RGB")
-        if not path.with_suffix(".png").is_file():
-            raise FileNotFoundError(f"{path} has no mask: put {path.with_suffix('.png').name} beside it")
-        mask = read_image(path.with_suffix(".png"), "L")
-        if mask.shape != pixels.shape[:2]:
-            raise ValueError(
-                f"{path} is {pixels.shape[1]}x{pixels.shape[0]}, its mask {mask.shape[1]}x{mask.shape[0]}: "
-                "a mask needs the size of its image"
-            )
-        images.append(resized(pixels, size))
-        masks.append(resized_mask(torch.from_numpy(mask > threshold), size))
-    stacked = torch.stack(images)
-    labels = torch.tensor([classes.index(name) for name in names])
-    return LabelledImages(stacked, labels, classes, torch.stack(masks), similar_groups(stacked))
-
-
-def resized_mask(mask: Tensor, size: int) -> Tensor:
-    """(H, W) bool -> (size, size) bool, true where any pixel of the mask falls, so that thin defects stay."""
-    return torch.nn.functional.adaptive_max_pool2d(mask[None].float(), size)[0] > 0
+PCB_CLASSES = ("clean", "open", "short", "mousebite", "spur", "copper", "pin-hole")
+TORCHVISION = {"cifar10": "CIFAR10", "fashion-mnist": "FashionMNIST"}
 
 
 def pcb_folder(folder: str | Path, size: int = 64) -> LabelledImages:
@@ -222,29 +139,3 @@ def torchvision_data(name: str, folder: str | Path, *, train: bool, download: bo
     pixels = torch.as_tensor(source.data)
     images = pixels.permute(0, 3, 1, 2) if pixels.dim() == 4 else pixels[:, None].expand(-1, 3, -1, -1)
     return LabelledImages(images.contiguous(), torch.as_tensor(source.targets), tuple(source.classes))
-
-
-def image_folder(folder: str | Path, size: int) -> LabelledImages:
-    """A folder with one folder of images for each class, the common layout without masks.
-
-    Args:
-        folder: the folder of the class folders; classes are in alphabetical order.
-        size: images are resized to size x size.
-
-    Raises:
-        FileNotFoundError: there is no such folder, or no image in it.
-        ValueError: a file cannot be read as an image.
-
-    Example:
-        >>> data = image_folder("photographs", size=64)  # photographs/crack/*.png and photographs/good/*.png
-        >>> data.classes
-        ('crack', 'good')
-    """
-    positive_int("size", size)
-    root = existing(folder, "one folder for each class")
-    paths = sorted(path for path in root.glob("*/*") if path.suffix.lower() in IMAGE_ENDINGS)
-    if not paths:
-        raise FileNotFoundError(f"{folder} holds no images: expected CLASS/name with {', '.join(IMAGE_ENDINGS)}")
-    classes = tuple(sorted({path.parent.name for path in paths}))
-    images = torch.stack([resized(read_image(path, "RGB"), size) for path in paths])
-    return LabelledImages(images, torch.tensor([classes.index(path.parent.name) for path in paths]), classes)

@@ -1,0 +1,121 @@
+"""DeepPCB and what torchvision fetches, on miniature copies."""
+
+import pickle
+import struct
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from layouts import save
+
+from cbam_lite import pcb_folder, torchvision_data
+
+
+def test_pcb_folder(boards: Path) -> None:
+    data = pcb_folder(boards, size=32)
+    assert data.images.shape == (3, 3, 32, 32)
+    assert [data.classes[label] for label in data.labels] == ["mousebite", "open", "clean"]
+    assert data.boxes.tolist() == [[11, 13, 21, 19], [22, 0, 32, 8], [0, 0, 0, 0]]
+    assert data.images[:2].min() > 190  # the board
+    assert data.images[2].max() < 60  # its template
+    assert data.groups.tolist() == [0, 0, 0]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("1 2 3", "expected 'x0 y0 x1 y1 type', got '1 2 3'"),
+        ("a 2 3 4 1", "got 'a 2 3 4 1'"),
+        ("50 40 160 46 3", "no box inside 100x80"),
+        ("50 40 50 46 3", "no box inside"),
+        ("50 40 60 46 7", "type from 1 to 6"),
+    ],
+)
+def test_pcb_annotations_that_are_wrong(boards: Path, line: str, said: str) -> None:
+    (boards / "group1/0001_not/00010.txt").write_text(line)
+    with pytest.raises(ValueError, match=said):
+        pcb_folder(boards, size=32)
+
+
+def test_pcb_boards_without_defects(boards: Path) -> None:
+    (boards / "group1/0001_not/00010.txt").write_text("\n")
+    with pytest.raises(ValueError, match="holds 1 boards, but no defect is noted"):
+        pcb_folder(boards, size=32)
+
+
+def test_pcb_board_that_is_too_small(boards: Path) -> None:
+    with pytest.raises(ValueError, match="use size<=80"):
+        pcb_folder(boards, size=81)
+
+
+def test_pcb_without_its_template(boards: Path) -> None:
+    (boards / "group1/0001/00010_temp.jpg").unlink()
+    with pytest.raises(FileNotFoundError, match=r"00010_temp\.jpg, which is not there"):
+        pcb_folder(boards)
+
+
+def test_each_board_is_a_group(boards: Path) -> None:
+    for name in ("00020_test.jpg", "00020_temp.jpg"):
+        save(boards / "group1/0001" / name, np.full((80, 100), 90))
+    (boards / "group1/0001_not/00020.txt").write_text("1 2 3 4 2")
+    assert pcb_folder(boards, size=32).groups.tolist() == [0, 0, 0, 1, 1]  # type: ignore[union-attr]
+
+
+def test_pcb_type_0_is_refused(boards: Path) -> None:
+    (boards / "group1/0001_not/00010.txt").write_text("50 40 60 46 0")
+    with pytest.raises(ValueError, match="type from 1 to 6"):
+        pcb_folder(boards, size=32)
+
+
+def test_the_clean_square_stands_at_the_first_defect(boards: Path) -> None:
+    template = np.full((80, 100), 10)
+    template[:, 68:] = 250  # the square of the second defect
+    save(boards / "group1/0001/00010_temp.jpg", template)
+    assert pcb_folder(boards, size=16).images[2].max() < 30
+
+
+# ---- torchvision's data sets ----------------------------------------------------------------------------------------
+
+
+def test_fashion_mnist(tmp_path: Path) -> None:
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, n in (("train", 5), ("t10k", 2)):
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">iiii", 2051, n, 28, 28) + bytes(range(n)) * 784)
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">ii", 2049, n) + bytes(range(n)))
+    data = torchvision_data("fashion-mnist", tmp_path, train=True)
+    assert data.images.shape == (5, 3, 28, 28)
+    assert torch.equal(data.images[:, 0], data.images[:, 2])
+    assert data.labels.tolist() == [0, 1, 2, 3, 4]
+    assert data.classes[0] == "T-shirt/top"
+    assert len(torchvision_data("fashion-mnist", tmp_path, train=False)) == 2
+
+
+def test_cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    content = {"data": np.arange(2 * 3072).reshape(2, 3072).astype(np.uint8), "labels": [9, 1]}
+    for name in [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]:
+        (folder / name).write_bytes(pickle.dumps(content))
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": [f"class {i}" for i in range(10)]}))
+    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
+    data = torchvision_data("cifar10", tmp_path, train=False)
+    assert data.images.shape == (2, 3, 32, 32)
+    assert data.images[0, 1, 0, :3].tolist() == [0, 1, 2]  # green begins at 1024 = 0 modulo 256
+    assert data.labels.tolist() == [9, 1]
+    assert len(torchvision_data("cifar10", tmp_path, train=True)) == 10
+
+
+def test_data_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="use download=True"):
+        torchvision_data("cifar10", tmp_path, train=True)
+    with pytest.raises(ValueError, match="did you mean 'cifar10'"):
+        torchvision_data("cifar", tmp_path, train=True)
+
+
+def test_without_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    with pytest.raises(ImportError, match="pip install torchvision"):
+        torchvision_data("cifar10", tmp_path, train=True)
