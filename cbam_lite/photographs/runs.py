@@ -1,0 +1,180 @@
+"""A training from a folder of photographs, as the command line makes it: what was asked for, kept beside the weights.
+
+A run is a folder. ``run.json`` holds what was asked for, the class names and which photograph went into which part;
+`fit` puts its checkpoints beside it. So a report or a prediction, days later, knows the network, the size of the images
+and the part that the network has never seen.
+"""
+
+import json
+import re
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from torch import Tensor, nn
+
+from cbam_lite.checks import choose, positive_int
+from cbam_lite.networks.pretrained import pretrained
+from cbam_lite.photographs.annotations import coco_file, csv_file, labelme_folder, voc_folder
+from cbam_lite.photographs.folders import image_folder, masked_folder, mvtec_folder
+from cbam_lite.training.checkpoints import load_checkpoint, write_whole
+from cbam_lite.training.defect_nets import ATTENTION, defect_net
+from cbam_lite.training.images import LabelledImages
+from cbam_lite.training.splitting import split
+
+LAYOUTS = ("folders", "masked", "mvtec", "csv", "coco", "labelme", "voc")
+SMALL = "small"  # the name of `defect_net` among the networks
+
+
+@dataclass
+class Run:
+    """What a training was asked for, and what it found. Paths are as they were given."""
+
+    data: str
+    layout: str = "folders"
+    size: int = 128
+    groups: str = "similar"
+    network: str = SMALL
+    attention: str = "CBAM"
+    weights: str | None = "DEFAULT"
+    epochs: int = 20
+    batch_size: int = 32
+    lr: float = 3e-3
+    balanced: bool = True
+    shares: tuple[float, float] = (0.15, 0.15)
+    seed: int = 0
+    classes: list[str] = field(default_factory=list)
+    parts: dict[str, list[str]] = field(default_factory=dict)  # "train", "valid", "test": paths of the photographs
+
+    def __post_init__(self) -> None:
+        choose("layout", self.layout, LAYOUTS)
+        choose("attention", self.attention, ATTENTION)
+        positive_int("size", self.size)
+
+    def save(self, folder: Path) -> None:
+        """Write ``run.json``, whole or not at all."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / "run.json", (json.dumps(asdict(self), indent=1) + "\n").encode())
+
+    def asked(self) -> dict[str, Any]:
+        """What was asked for, without what was found."""
+        return {name: value for name, value in asdict(self).items() if name not in ("classes", "parts")}
+
+
+def load_run(folder: str | Path) -> Run:
+    """The run that a folder holds.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: its file is damaged.
+    """
+    file = Path(folder).expanduser() / "run.json"
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is not there: give the folder that `cbam-lite train --out` wrote")
+    try:
+        facts = json.loads(file.read_text())
+        known = {name.name for name in fields(Run)}
+        if not isinstance(facts, Mapping) or set(facts) != known:
+            raise ValueError(f"it should hold {', '.join(sorted(known))}")
+        return Run(**{**facts, "shares": tuple(facts["shares"])})
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{file} is damaged: train again into another folder ({error})") from error
+
+
+# ---- the photographs -------------------------------------------------------------------------------------------------
+
+
+def layout_of(data: Path) -> str:
+    """The layout that a folder or file seems to have; image_folder's errors name the others."""
+    if data.suffix.lower() == ".csv":
+        return "csv"
+    if data.suffix.lower() == ".json":
+        return "coco"
+    return "mvtec" if (data / "train" / "good").is_dir() and (data / "test").is_dir() else "folders"
+
+
+def grouping(groups: str) -> str | Callable[[PurePosixPath], Hashable] | None:
+    """What `--groups` means: "none", "similar", "folder", or a pattern whose first bracket names the thing."""
+    if groups == "none":
+        return None
+    if groups == "similar":
+        return "similar"
+    if groups == "folder":
+        return lambda path: path.parent.as_posix()
+    try:
+        pattern = re.compile(groups)
+    except re.error as error:
+        raise ValueError(
+            f"groups={groups!r} is no pattern: use none, similar, folder, or 'num_(\\d+)' ({error})"
+        ) from error
+    if pattern.groups != 1:
+        raise ValueError(
+            f"groups={groups!r} has {pattern.groups} brackets, and needs one around what names the thing: 'num_(\\d+)'"
+        )
+
+    def group_of(path: PurePosixPath) -> str:
+        found = pattern.search(path.as_posix())
+        if found is None:
+            raise ValueError(f"groups={groups!r} is not found in {path}: change the pattern so that it fits every path")
+        return found[1]
+
+    return group_of
+
+
+def read(run: Run, part: str = "test") -> LabelledImages:
+    """The photographs of a run, in its layout; `part` is asked of MVTec's layout only."""
+    data, groups = Path(run.data).expanduser(), grouping(run.groups)
+    classes = tuple(run.classes) or None
+    options: dict[str, Any] = {"classes": classes, "groups": groups}
+    if run.layout == "mvtec":
+        return mvtec_folder(data, run.size, part=part, **options)
+    if run.layout == "coco":
+        return coco_file(data, data.parent, run.size, **options)
+    readers = {"folders": image_folder, "masked": masked_folder, "csv": csv_file}
+    readers |= {"labelme": labelme_folder, "voc": voc_folder}
+    return readers[run.layout](data, run.size, **options)
+
+
+def parts_of(run: Run, data: LabelledImages) -> dict[str, LabelledImages]:
+    """Train, validation and test part: those that the run remembers, else drawn by `split`, groups whole."""
+    if data.paths is None:
+        raise ValueError("the photographs carry no paths, so no part could be found again")
+    if not run.parts:
+        parts = dict(zip(("train", "valid", "test"), split(data, run.shares, seed=run.seed), strict=True))
+        run.parts = {name: list(part.paths or ()) for name, part in parts.items()}
+        return parts
+    where = {path: number for number, path in enumerate(data.paths)}
+    gone = [path for paths in run.parts.values() for path in paths if path not in where]
+    if gone:
+        raise FileNotFoundError(
+            f"{len(gone)} photographs of this run are gone, {gone[0]} for one: put them back into {run.data}"
+        )
+    return {name: data.take(Tensor([where[path] for path in paths]).long()) for name, paths in run.parts.items()}
+
+
+# ---- the network -----------------------------------------------------------------------------------------------------
+
+
+def network_of_run(run: Run, *, trained: bool, folder: Path | None = None) -> nn.Module:
+    """The network that a run asks for: with its first weights, or with the best ones that its folder holds."""
+    weights = None if trained else run.weights
+    if run.network == SMALL:
+        model: nn.Module = defect_net(run.attention, num_classes=len(run.classes))
+    else:
+        model = pretrained(run.network, len(run.classes), ATTENTION[run.attention], weights=weights, report=None)
+    if trained:
+        assert folder is not None
+        tensors, _ = load_checkpoint(folder, "best")
+        model.load_state_dict(tensors)
+        model.classes = run.classes  # type: ignore[assignment]
+    return model.eval()
+
+
+def layer_of_run(run: Run, model: nn.Module) -> str:
+    """Where its maps are taken by default: the last map, at the end of the third stage in the small network."""
+    names = [name for name, _ in model.named_modules()]
+    wanted = "layer3" if run.network == SMALL else "network.layer4"
+    if wanted in names:
+        return wanted
+    return next(name for name in reversed(names) if name.startswith("network.features") or name == "network.features")
