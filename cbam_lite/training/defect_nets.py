@@ -6,9 +6,11 @@ from typing import Any, Literal
 from cbam_lite.attention.cbam import CBAM
 from cbam_lite.attention.eca import EfficientChannelAttention
 from cbam_lite.attention.squeeze_excitation import SqueezeExcitation
-from cbam_lite.checks import choose, function
+from cbam_lite.checks import choose, function, positive_int
+from cbam_lite.networks.pretrained import replace_head
 from cbam_lite.networks.resnet import AttentionMaker, BasicBlock, ResNet
 from cbam_lite.training.checkpoints import load_checkpoint
+from cbam_lite.training.defects import CLASSES
 
 SHIPPED = Path(__file__).with_name("shipped")
 
@@ -48,11 +50,15 @@ def defect_net(attention: AttentionMaker | str | None = None, *, num_classes: in
     return ResNet(BasicBlock, (1, 1, 1, 1), maker, num_classes=num_classes, stem="half", planes=planes)
 
 
-def trained_defect_net(name: Literal["plain", "SE", "ECA", "CBAM"]) -> tuple[ResNet, dict[str, Any]]:
+def trained_defect_net(
+    name: Literal["plain", "SE", "ECA", "CBAM"], *, num_classes: int | None = None
+) -> tuple[ResNet, dict[str, Any]]:
     """One of the trained networks that come with the package, in eval mode, and its model card.
 
     Args:
         name: "plain", "SE", "ECA" or "CBAM". The network is ``defect_net(name)``.
+        num_classes: outputs of a new, untrained last layer, for photographs of your own. None keeps the eight classes of
+            `make_defects`.
 
     Returns:
         The network, and its card with data and seeds, command, scores, date, and the hash of the weights.
@@ -69,4 +75,8 @@ def trained_defect_net(name: Literal["plain", "SE", "ECA", "CBAM"]) -> tuple[Res
     net = defect_net(choose("name", name, ATTENTION))
     tensors, card = load_checkpoint(SHIPPED, name)
     net.load_state_dict(tensors)
+    if num_classes is None:
+        net.classes = list(CLASSES)  # type: ignore[assignment]
+    else:
+        replace_head(net, positive_int("num_classes", num_classes))
     return net.eval(), card

@@ -44,3 +44,15 @@ def test_defect_net_takes_any_attention_and_size() -> None:
     net = defect_net(ATTENTION["CBAM"], num_classes=3, planes=4)
     assert net(torch.rand(2, 3, 64, 64)).shape == (2, 3)
     assert net.features(torch.rand(2, 3, 128, 128)).shape == (2, 32, 8, 8)
+
+
+def test_a_new_head_for_other_classes() -> None:
+    plain, _ = trained_defect_net("plain")
+    assert plain.classes == ["clean", "scratch", "pit", "crack", "stain", "dent", "inclusion", "missing thread"]
+    other, _ = trained_defect_net("plain", num_classes=3)
+    assert not hasattr(other, "classes")  # nobody has told yet
+    images = torch.rand(2, 3, 64, 64)
+    assert other(images).shape == (2, 3)
+    assert torch.equal(other.features(images), plain.features(images))
+    with pytest.raises(ValueError, match="num_classes=0 must be at least 1"):
+        trained_defect_net("plain", num_classes=0)
