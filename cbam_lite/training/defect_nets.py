@@ -57,7 +57,7 @@ def trained_defect_net(
 
     Args:
         name: "plain", "SE", "ECA" or "CBAM". The network is ``defect_net(name)``.
-        num_classes: outputs of a new, untrained last layer, for photographs of your own. None keeps the eight classes of
+        num_classes: outputs of a new, untrained last layer, for your own photographs. None keeps the eight classes of
             `make_defects`.
 
     Returns:
