@@ -48,7 +48,7 @@ from cbam_lite.networks.resnet import (
 )
 from cbam_lite.networks.split_attention import SplitAttention, resnest50
 from cbam_lite.networks.weights import export_weights, load_weights
-from cbam_lite.photographs.folders import image_folder, masked_folder
+from cbam_lite.photographs.folders import image_folder, masked_folder, mvtec_folder
 from cbam_lite.photographs.known import pcb_folder, torchvision_data
 from cbam_lite.plot import overlay
 from cbam_lite.results import final_accuracy, mean_interval, provenance, read_results, read_scores, read_speed
@@ -97,6 +97,7 @@ __all__ = [
     "masked_folder",
     "mean_interval",
     "multiply_adds",
+    "mvtec_folder",
     "network_of",
     "output_size",
     "overlay",

@@ -1,5 +1,6 @@
 """Your own photographs: from a folder to labelled images, as in the book's last part.
 
-1. `reading`: one file, whatever Pillow reads; `folders`: one folder for each class, with or without masks.
-2. `known`: data sets that are known by name.
+1. `reading`: one file, whatever Pillow reads; `masks`: what a mask file marks.
+2. `finding`: the files of a folder; `pairing`: which mask belongs to which image; `loading`: from files to data.
+3. `folders`: one folder for each class, with or without masks; `known`: data sets that are known by name.
 """

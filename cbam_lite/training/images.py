@@ -146,7 +146,8 @@ def inside(objects: Sequence[Tensor], N: int, H: int, W: int, classes: int) -> N
     for number, boxes in enumerate(objects):
         name = f"objects[{number}]"
         if not isinstance(boxes, Tensor) or boxes.dim() != 2 or boxes.shape[1] != 5:
-            raise ValueError(f"{name} is {boxes!r:.60}, expected a tensor (n, 5): x0, y0, x1, y1, class")
+            got = tuple(boxes.shape) if isinstance(boxes, Tensor) else type(boxes).__name__
+            raise ValueError(f"{name} is {got}, expected a tensor (n, 5): x0, y0, x1, y1, class")
         described(name, boxes, (len(boxes), 5), "int64")
         x0, y0, x1, y1, kind = boxes.unbind(1)
         fits = (x0 >= 0) & (x0 < x1) & (x1 <= W) & (y0 >= 0) & (y0 < y1) & (y1 <= H)

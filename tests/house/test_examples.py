@@ -20,10 +20,14 @@ def folders(tmp_path, monkeypatch):
     grey = Image.new("RGB", (80, 80), (120, 120, 120))
     hole = Image.new("L", (80, 80))
     hole.paste(255, (30, 30, 50, 50))
+    crack = Image.composite(Image.new("RGB", (80, 80)), grey, hole)
     for name in ("photographs/crack/1.png", "photographs/good/1.png", "tiles/MT_Crack/Imgs/1.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        grey.save(tmp_path / name)
+        (crack if "rack" in name else grey).save(tmp_path / name)
     hole.save(tmp_path / "tiles/MT_Crack/Imgs/1.png")
+    for name in ("train/good/1.png", "test/good/1.png", "test/crack/1.png", "ground_truth/crack/1_mask.png"):
+        (tmp_path / "bottle" / name).parent.mkdir(parents=True, exist_ok=True)
+        (hole if "mask" in name else crack if "crack" in name else grey).save(tmp_path / "bottle" / name)
     board = tmp_path / "PCBData/group0"
     (board / "0001").mkdir(parents=True)
     (board / "0001_not").mkdir()

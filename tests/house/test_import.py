@@ -247,6 +247,7 @@ PUBLIC = [
     "masked_folder",
     "mean_interval",
     "multiply_adds",
+    "mvtec_folder",
     "network_of",
     "output_size",
     "overlay",

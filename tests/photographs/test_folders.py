@@ -67,6 +67,6 @@ def test_a_pixel_above_the_threshold_belongs_to_the_mask(tmp_path: Path) -> None
 
 
 def test_endings_may_be_upper_case(tmp_path: Path) -> None:
-    for name in ("a/1.PNG", "a/2.Jpg", "b/3.JPEG"):
-        save(tmp_path / name, np.zeros((4, 4)))
+    for value, name in enumerate(("a/1.PNG", "a/2.Jpg", "b/3.JPEG")):
+        save(tmp_path / name, np.full((4, 4), 50 * value))
     assert image_folder(tmp_path, 4).labels.tolist() == [0, 0, 1]
