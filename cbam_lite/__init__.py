@@ -28,6 +28,7 @@ from cbam_lite.explaining import faithfulness as faithfulness
 from cbam_lite.explaining import gradcam as gradcam
 from cbam_lite.explaining import localize as localize
 from cbam_lite.explaining.gradcam import cam
+from cbam_lite.explaining.scoring import score
 from cbam_lite.networks.cost import Cost, cost
 from cbam_lite.networks.insertion import insert_attention
 from cbam_lite.networks.mobilenet import MobileNet
@@ -114,6 +115,7 @@ __all__ = [
     "resnext50",
     "resnext101",
     "save_checkpoint",
+    "score",
     "shifts_and_mirrors",
     "split",
     "torchvision_data",

@@ -260,6 +260,7 @@ PUBLIC = [
     "resnext101",
     "resnext50",
     "save_checkpoint",
+    "score",
     "shifts_and_mirrors",
     "split",
     "torchvision_data",
