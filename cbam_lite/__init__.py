@@ -7,6 +7,7 @@ The folders are the parts of the book, and each says in which order its files ar
 3. `training`: images with labels and masks, and training on them.
 4. `explaining`: where did the network look, and is the map right?
 5. `speed`: SE and CBAM in fewer passes over the map, on a GPU.
+6. `photographs`: what a classifier of your own photographs is worth, and using it.
 
 Beside them stand `checks` (of arguments), `plot` and `samples` (the book's pictures and its photograph) and `results`
 (what the experiments gave). `from cbam_lite import ...` has all that users need.
@@ -47,6 +48,7 @@ from cbam_lite.networks.resnet import (
 )
 from cbam_lite.networks.split_attention import SplitAttention, resnest50
 from cbam_lite.networks.weights import export_weights, load_weights
+from cbam_lite.photographs.measuring import measure
 from cbam_lite.plot import overlay
 from cbam_lite.results import final_accuracy, mean_interval, provenance, read_results, read_scores, read_speed
 from cbam_lite.samples import cat_photo
@@ -93,6 +95,7 @@ __all__ = [
     "make_defects",
     "masked_folder",
     "mean_interval",
+    "measure",
     "multiply_adds",
     "network_of",
     "output_size",

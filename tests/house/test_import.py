@@ -94,7 +94,19 @@ def test_the_oldest_python_can_read_the_package(path: Path) -> None:
 # ---- a light import --------------------------------------------------------------------------------------------------
 
 # Each costs a good part of the time that torch takes, or may not be installed. They are imported where they are used.
-HEAVY = ("IPython", "PIL", "matplotlib", "safetensors", "scipy", "torchvision", "tqdm", "triton")
+HEAVY = (
+    "IPython",
+    "PIL",
+    "matplotlib",
+    "onnx",
+    "onnxruntime",
+    "safetensors",
+    "scipy",
+    "sklearn",
+    "torchvision",
+    "tqdm",
+    "triton",
+)
 
 
 def test_the_import_brings_nothing_heavy_that_torch_does_not_bring() -> None:
@@ -238,6 +250,7 @@ PUBLIC = [
     "make_defects",
     "masked_folder",
     "mean_interval",
+    "measure",
     "multiply_adds",
     "network_of",
     "output_size",

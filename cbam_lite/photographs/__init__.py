@@ -1,0 +1,5 @@
+"""Photographs of your own, from the measurement to the report.
+
+1. `intervals`: a number and how sure it is; `detecting`: defects against good images; `calibrating`: are
+   probabilities true? `measuring`: all numbers of a classifier.
+"""
