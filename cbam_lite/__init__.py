@@ -49,6 +49,7 @@ from cbam_lite.networks.resnet import (
 from cbam_lite.networks.split_attention import SplitAttention, resnest50
 from cbam_lite.networks.weights import export_weights, load_weights
 from cbam_lite.photographs.measuring import measure
+from cbam_lite.photographs.report import report
 from cbam_lite.plot import overlay
 from cbam_lite.results import final_accuracy, mean_interval, provenance, read_results, read_scores, read_speed
 from cbam_lite.samples import cat_photo
@@ -109,6 +110,7 @@ __all__ = [
     "read_scores",
     "read_speed",
     "record_attention",
+    "report",
     "resnest50",
     "resnet18",
     "resnet34",

@@ -64,9 +64,9 @@ class LocalisationScores:
         lines = [head]
         for metric, row in self.table.items():
             value, low, high = row["map"]
-            ours = said(value) + ("" if math.isnan(low) else f" [{said(low)}, {said(high)}]")
-            blind = "".join(f"{said(row[kind][0]):>8}" for kind in BLIND)
-            lines.append(f"{metric:<12}{ours:<20}{blind}{said(row['ceiling'][0]):>9}")
+            ours = two_digits(value) + ("" if math.isnan(low) else f" [{two_digits(low)}, {two_digits(high)}]")
+            blind = "".join(f"{two_digits(row[kind][0]):>8}" for kind in BLIND)
+            lines.append(f"{metric:<12}{ours:<20}{blind}{two_digits(row['ceiling'][0]):>9}")
         of = "images" if self.groups is None else f"{self.groups} groups of images"
         left = f" {self.empty} with an empty mask left out." if self.empty else ""
         zero = f" {self.zero} maps are zero everywhere: no energy, and a miss." if self.zero else ""
@@ -91,7 +91,7 @@ def number_or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def said(value: float) -> str:
+def two_digits(value: float) -> str:
     """Two digits, "–" for what is undefined."""
     return f"{value:.2f}" if math.isfinite(value) else "–"
 

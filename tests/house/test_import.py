@@ -264,6 +264,7 @@ PUBLIC = [
     "read_scores",
     "read_speed",
     "record_attention",
+    "report",
     "resnest50",
     "resnet101",
     "resnet152",
