@@ -7,7 +7,7 @@ The folders are the parts of the book, and each says in which order its files ar
 3. `training`: images with labels and masks, and training on them.
 4. `explaining`: where did the network look, and is the map right?
 5. `speed`: SE and CBAM in fewer passes over the map, on a GPU.
-6. `photographs`: your own photographs, from a folder to labelled images.
+6. `photographs`: your own, from a folder to a report.
 
 Beside them stand `checks` (of arguments), `plot` and `samples` (the book's pictures and its photograph) and `results`
 (what the experiments gave). `from cbam_lite import ...` has all that users need.
@@ -29,6 +29,7 @@ from cbam_lite.explaining import faithfulness as faithfulness
 from cbam_lite.explaining import gradcam as gradcam
 from cbam_lite.explaining import localize as localize
 from cbam_lite.explaining.gradcam import cam
+from cbam_lite.explaining.scoring import score
 from cbam_lite.networks.cost import Cost, cost
 from cbam_lite.networks.insertion import insert_attention
 from cbam_lite.networks.mobilenet import MobileNet
@@ -50,6 +51,8 @@ from cbam_lite.networks.split_attention import SplitAttention, resnest50
 from cbam_lite.networks.weights import export_weights, load_weights
 from cbam_lite.photographs.folders import image_folder, masked_folder, mvtec_folder
 from cbam_lite.photographs.known import pcb_folder, torchvision_data
+from cbam_lite.photographs.measuring import measure
+from cbam_lite.photographs.report import report
 from cbam_lite.plot import overlay
 from cbam_lite.results import final_accuracy, mean_interval, provenance, read_results, read_scores, read_speed
 from cbam_lite.samples import cat_photo
@@ -96,6 +99,7 @@ __all__ = [
     "make_defects",
     "masked_folder",
     "mean_interval",
+    "measure",
     "multiply_adds",
     "mvtec_folder",
     "network_of",
@@ -111,6 +115,7 @@ __all__ = [
     "read_scores",
     "read_speed",
     "record_attention",
+    "report",
     "resnest50",
     "resnet18",
     "resnet34",
@@ -120,6 +125,7 @@ __all__ = [
     "resnext50",
     "resnext101",
     "save_checkpoint",
+    "score",
     "shifts_and_mirrors",
     "split",
     "torchvision_data",

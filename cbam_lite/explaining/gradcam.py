@@ -4,7 +4,7 @@ Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient
 
     w_k = mean_ij dy/dA_kij        L = sum_k w_k A_k        then, to look at it: ReLU, resize, normalise
 
-Every map here is raw and signed. What happens to it afterwards has names: `positive`, `resize`, `normalise`.
+Every map here is raw and signed. What happens to it afterwards has names: `smooth`, `positive`, `resize`, `normalise`.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from cbam_lite.checks import a_module, choose, function, height_and_width, output_of, tensor
+from cbam_lite.checks import a_module, choose, function, height_and_width, output_of, tensor, whole
 from cbam_lite.explaining.layers import layer_of, map_of, names_of, refuse_other_layouts
 from cbam_lite.explaining.methods import METHODS, Method, Name
 from cbam_lite.networks.modes import evaluating
@@ -222,6 +222,37 @@ def gradients_of(scores: Tensor, caught: Mapping[str, Tensor], B: int) -> list[T
 
 
 # ---- from a raw map to a picture ------------------------------------------------------------------------------------
+
+
+def smooth(maps: Tensor, width: int = 3) -> Tensor:
+    """The mean over width x width places of a raw map; at the border, over those that are there. (B, h, w) -> (B, h, w)
+
+    LayerCAM and HiResCAM are dotted where a convolution with stride 2 follows the layer. Its 3x3 kernel visits every
+    other place, so on the way back a place gets its gradient through 1, 2 or 4 taps, by whether its row and its column
+    are even or odd, and a 1x1 shortcut with stride 2 reaches one place of four alone: in an untrained `defect_net` the
+    four kinds of place hold .40, .18, .18 and .24 of the gradient at layer2. These methods multiply the activation by
+    it, place by place. Grad-CAM takes the mean of the gradient first, so its map has only the activation's own dots.
+
+    Smooth the raw map, before `positive` and `resize`. It costs resolution: in photographs, where a defect covers many
+    places, it helps; a defect of one or two places is smeared, and scores sink. Compare both with
+    `cbam_lite.score`. Behind the last block stands no stride, so its map needs no smoothing.
+
+    Args:
+        maps: raw maps, as `cam` gives them.
+        width: places along each side of the square, odd, so that the square has a middle; 1 changes nothing.
+
+    Raises:
+        ValueError: the width is even, or below 1.
+
+    Example:
+        >>> dots = torch.tensor([[[4.0, 0, 4, 0], [0, 0, 0, 0], [4, 0, 4, 0]]])
+        >>> smooth(dots)[0, 0].tolist()  # a corner has 4 places, an edge 6
+        [1.0, 1.333..., 0.666..., 1.0]
+    """
+    B, h, w = tensor("maps", maps, "B, h, w", floating=True).shape
+    if whole("width", width, 1) % 2 == 0:
+        raise ValueError(f"width={width} has no middle place: use an odd number, {width - 1} or {width + 1}")
+    return nn.functional.avg_pool2d(maps[:, None], width, 1, width // 2, count_include_pad=False)[:, 0]
 
 
 def positive(maps: Tensor) -> Tensor:

@@ -1,6 +1,11 @@
-"""Your own photographs: from a folder to labelled images, as in the book's last part.
+"""Your own photographs: from a folder to a report, as in the book's last part.
 
 1. `reading`: one file, whatever Pillow reads; `masks`: what a mask file marks.
 2. `finding`: the files of a folder; `pairing`: which mask belongs to which image; `loading`: from files to data.
 3. `folders`: one folder for each class, with or without masks; `known`: data sets that are known by name.
+4. `intervals`: a number and how sure it is; `detecting`: defects against good images; `calibrating`: are
+   probabilities true? `measuring`: all numbers of a classifier.
+5. `maps`: where did it look, laid over the photograph? `warning`: what to know first, in words; `markup`, `pages`: a
+   page of one file; `report`: all of that.
+6. `runs`: a training that a folder remembers; `command_line`: all of this without a line of code.
 """

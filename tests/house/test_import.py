@@ -94,7 +94,19 @@ def test_the_oldest_python_can_read_the_package(path: Path) -> None:
 # ---- a light import --------------------------------------------------------------------------------------------------
 
 # Each costs a good part of the time that torch takes, or may not be installed. They are imported where they are used.
-HEAVY = ("IPython", "PIL", "matplotlib", "safetensors", "scipy", "torchvision", "tqdm", "triton")
+HEAVY = (
+    "IPython",
+    "PIL",
+    "matplotlib",
+    "onnx",
+    "onnxruntime",
+    "safetensors",
+    "scipy",
+    "sklearn",
+    "torchvision",
+    "tqdm",
+    "triton",
+)
 
 
 def test_the_import_brings_nothing_heavy_that_torch_does_not_bring() -> None:
@@ -246,6 +258,7 @@ PUBLIC = [
     "make_defects",
     "masked_folder",
     "mean_interval",
+    "measure",
     "multiply_adds",
     "mvtec_folder",
     "network_of",
@@ -261,6 +274,7 @@ PUBLIC = [
     "read_scores",
     "read_speed",
     "record_attention",
+    "report",
     "resnest50",
     "resnet101",
     "resnet152",
@@ -270,6 +284,7 @@ PUBLIC = [
     "resnext101",
     "resnext50",
     "save_checkpoint",
+    "score",
     "shifts_and_mirrors",
     "split",
     "torchvision_data",
