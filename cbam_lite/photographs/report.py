@@ -207,7 +207,7 @@ def mistakes_of(P: Tensor, test: LabelledImages, good: str | None) -> dict[str, 
 
 def listed(which: Tensor, badness: Tensor, P: Tensor, called: Tensor, test: LabelledImages) -> tuple[Mistake, ...]:
     """Those images as mistakes, the worst first; of equal ones, the first in the data."""
-    paths = getattr(test, "paths", None)  # until the loaders' branch is merged
+    paths = test.paths
     order = torch.argsort(badness, descending=True, stable=True)
     return tuple(
         Mistake(
