@@ -4,4 +4,5 @@
    probabilities true? `measuring`: all numbers of a classifier.
 2. `maps`: where did it look, laid over the photograph? `warning`: what to know first, in words; `markup`, `pages`: a
    page of one file; `report`: all of that.
+3. `resuming`, `predicting`: a folder that nobody labelled; `tiling`: large photographs; `exporting`: ONNX.
 """
