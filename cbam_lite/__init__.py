@@ -49,10 +49,13 @@ from cbam_lite.networks.resnet import (
 )
 from cbam_lite.networks.split_attention import SplitAttention, resnest50
 from cbam_lite.networks.weights import export_weights, load_weights
+from cbam_lite.photographs.exporting import export_onnx
 from cbam_lite.photographs.folders import image_folder, masked_folder, mvtec_folder
 from cbam_lite.photographs.known import pcb_folder, torchvision_data
 from cbam_lite.photographs.measuring import measure
+from cbam_lite.photographs.predicting import predict_folder
 from cbam_lite.photographs.report import report
+from cbam_lite.photographs.tiling import predict_tiles
 from cbam_lite.plot import overlay
 from cbam_lite.results import final_accuracy, mean_interval, provenance, read_results, read_scores, read_speed
 from cbam_lite.samples import cat_photo
@@ -87,6 +90,7 @@ __all__ = [
     "defect_net",
     "eca_kernel_size",
     "evaluate",
+    "export_onnx",
     "export_weights",
     "final_accuracy",
     "fit",
@@ -108,6 +112,8 @@ __all__ = [
     "partial_maps",
     "pcb_folder",
     "predict",
+    "predict_folder",
+    "predict_tiles",
     "pretrained",
     "printed_tables",
     "provenance",

@@ -7,5 +7,6 @@
    probabilities true? `measuring`: all numbers of a classifier.
 5. `maps`: where did it look, laid over the photograph? `warning`: what to know first, in words; `markup`, `pages`: a
    page of one file; `report`: all of that.
-6. `runs`: a training that a folder remembers; `command_line`: all of this without a line of code.
+6. `resuming`, `predicting`: a folder that nobody labelled; `tiling`: large photographs; `exporting`: ONNX.
+7. `runs`: a training that a folder remembers; `command_line`: all of this without a line of code.
 """

@@ -76,7 +76,7 @@ def headline(measured: Measured) -> str:
         ]
     rows.append(["Expected calibration error", cell(Estimate(measured.calibration.ece))])
     caption = f"The main numbers, with {measured.level:.0%} intervals; the class is the most probable one."
-    return section("In short", table(caption, ["", "value"], rows, "wide"))
+    return section("In short", table(caption, ["number", "value"], rows, "wide"))
 
 
 def threshold(measured: Measured) -> str:
@@ -96,7 +96,7 @@ def threshold(measured: Measured) -> str:
         ["False alarms among good images", cell(found.false_alarms), cell(t.false_alarms)],
         ["Defects among the alarms", "<td class='none'>–</td>", cell(t.precision)],
     ]
-    head = ["", "most probable class", f"P(defect) ≥ {t.value:.3g}"]
+    head = ["a defect is", "most probable class", f"P(defect) ≥ {t.value:.3g}"]
     return section("A threshold for a wanted recall", paragraph(text), table("What the threshold costs", head, rows))
 
 
@@ -166,7 +166,7 @@ def localisation(scores: LocalisationScores | None, found: Report) -> str:
         "centre and edges are maps that know nothing of the network; the ceiling is the mask itself through the grid "
         "of the map."
     )
-    head = ["", "map", "uniform", "centre", "edges", "ceiling"]
+    head = ["score", "map", "uniform", "centre", "edges", "ceiling"]
     return section("Do the maps find the marked places?", paragraph(text), table("Localisation scores", head, rows))
 
 
