@@ -18,10 +18,10 @@ from cbam_lite.checks import a_module, output_of, positive_int
 from cbam_lite.explaining.methods import Method, Name
 from cbam_lite.networks.modes import evaluating
 from cbam_lite.photographs.maps import Pixels, device_of, encoded, heat, last_map, maps_of
+from cbam_lite.photographs.reading import existing, read_image, resized
 from cbam_lite.photographs.report import made
 from cbam_lite.photographs.resuming import checked_names, fingerprint, name_of, photographs_in, resumed, ticking
 from cbam_lite.training.batches import one_for_each
-from cbam_lite.training.folders import existing, read_image, resized
 
 LARGEST = 1024  # the longer side of an overlay, in pixels
 
