@@ -71,7 +71,7 @@ def test_from_a_folder_to_a_report(folder: Path, capsys: pytest.CaptureFixture[s
     assert main(["predict", "run", "new", "--out", "out", "--quiet"]) == 0
     rows = list(csv.DictReader(Path("out/predictions.csv").read_text().splitlines()))
     assert [row["path"] for row in rows] == ["a.png", "b.png"]
-    assert set(rows[0]) >= {"path", "class", "good", "hole"}
+    assert set(rows[0]) >= {"path", "class", "P(good)", "P(hole)"}
     assert len(list(Path("out").rglob("*.png"))) == 2
 
 
