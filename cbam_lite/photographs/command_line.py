@@ -20,6 +20,7 @@ from cbam_lite.photographs.report import report
 from cbam_lite.photographs.runs import (
     LAYOUTS,
     Run,
+    good_of,
     layer_of_run,
     layout_of,
     load_run,
@@ -86,16 +87,15 @@ def run_report(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     asked = load_run(folder)
     parts = parts_of(asked, read(asked))
     model = network_of_run(asked, trained=True, folder=folder)
-    layer = options.layer or layer_of_run(asked, model)
     where = Path(options.out).expanduser() if options.out else folder / "report"
     found = report(
         model,
         parts["test"],
         where,
         valid=parts["valid"],
-        good=options.good,
+        good=options.good or good_of(asked.classes),
         recall=options.recall,
-        layer=layer,
+        layer=options.layer or layer_of_run(asked),
         method=options.method,
     )
     return found.as_dict(), f"{found}\n{where / 'report.html'} shows it all"
@@ -105,17 +105,19 @@ def run_predict(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     folder = Path(options.run).expanduser()
     asked = load_run(folder)
     model = network_of_run(asked, trained=True, folder=folder)
-    layer = None if options.no_maps else options.layer or layer_of_run(asked, model)
     found = predict_folder(
         model,
         options.folder,
         options.out,
         classes=asked.classes,
         size=asked.size,
-        layer=layer,
+        layer=options.layer or layer_of_run(asked),
+        overlays=not options.no_maps,
+        bits=asked.bits,
         progress=not options.quiet,
     )
-    return found.as_dict(), str(found)
+    facts = {"table": str(found.table), "done": found.done, "there": found.there, "unreadable": found.unreadable}
+    return facts | {"interrupted": found.interrupted}, str(found)
 
 
 def run_export(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
@@ -123,7 +125,8 @@ def run_export(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     asked = load_run(folder)
     model = network_of_run(asked, trained=True, folder=folder)
     found = export_onnx(model, options.file, size=asked.size, classes=asked.classes, gate=options.gate)
-    return found.as_dict(), str(found)
+    facts = {"path": str(found.path), "difference": found.difference, "metadata": found.metadata}
+    return facts | {"outputs": {name: list(shape) for name, shape in found.outputs.items()}}, str(found)
 
 
 def asked_for(options: argparse.Namespace) -> Run:
@@ -188,6 +191,8 @@ def words_of_data(command: argparse.ArgumentParser) -> None:
         help="what shows the same thing and must stay in one part: similar (default: looks alike), folder, none, or a "
         "pattern with one bracket, such as 'num_(\\d+)' for a part's number in the file name",
     )
+
+    command.add_argument("--bits", type=int, help="of 16-bit photographs, the bits of the camera; found by default")
 
 
 def words_of_train(command: argparse.ArgumentParser) -> None:

@@ -4,6 +4,7 @@ The table grows batch by batch, and a row is written after its picture. So an in
 and the next one goes on where it stopped.
 """
 
+import contextlib
 import csv
 import dataclasses
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from cbam_lite.checks import a_module, output_of, positive_int
 from cbam_lite.explaining.methods import Method, Name
 from cbam_lite.networks.modes import evaluating
 from cbam_lite.photographs.maps import Pixels, device_of, encoded, heat, last_map, maps_of
-from cbam_lite.photographs.reading import existing, read_image, resized
+from cbam_lite.photographs.reading import existing, read_image, resized, survey
 from cbam_lite.photographs.report import made
 from cbam_lite.photographs.resuming import checked_names, fingerprint, name_of, photographs_in, resumed, ticking
 from cbam_lite.training.batches import one_for_each
@@ -62,6 +63,7 @@ def predict_folder(
     method: Name | Method = "LayerCAM",
     width: int = 1,
     overlays: bool = True,
+    bits: int | None = None,
     batch_size: int = 32,
     progress: bool = True,
 ) -> FolderPredictions:
@@ -80,6 +82,8 @@ def predict_folder(
         layer: where the maps are taken; None takes `last_map`. The map is of the class that was called.
         method, width: of the maps, as for `cam` and `smooth`.
         overlays: False writes the table alone, several times faster.
+        bits: of 16-bit photographs, as in `image_folder`; take those of the training. None takes the fewest that hold
+            this folder.
         batch_size: photographs for one pass.
         progress: show a bar, if tqdm is installed.
 
@@ -109,6 +113,8 @@ def predict_folder(
         layer = layer or last_map(model, torch.rand(3, size, size))
     settings: Any = {"classes": names, "size": size, "layer": layer if overlays else None, "overlays": overlays}
     settings |= {"method": name_of(method), "width": positive_int("width", width), "model": fingerprint(model)}
+    bits = bits_of_all(paths) if bits is None else bits
+    settings |= {"bits": bits}
     table = root / "predictions.csv"
     known = resumed(table, root / "predictions.json", settings)
     todo = [path for path in paths if path.relative_to(source).as_posix() not in known]
@@ -124,7 +130,7 @@ def predict_folder(
         try:
             for start in range(0, len(todo), positive_int("batch_size", batch_size)):
                 some = todo[start : start + batch_size]
-                read = readable(some, source, unreadable)
+                read = readable(some, source, bits, unreadable)
                 if read:
                     P = called(model, read, size, names)
                     if overlays and layer is not None:
@@ -143,13 +149,22 @@ def predict_folder(
 Read = list[tuple[str, Pixels]]  # path below the folder, pixels (H, W, 3)
 
 
-def readable(paths: list[Path], source: Path, unreadable: dict[str, str]) -> Read:
+def bits_of_all(paths: list[Path]) -> int | None:
+    """One number of bits for all files with more than 8; those that cannot be read are named later."""
+    found: list[int] = []
+    for path in paths:
+        with contextlib.suppress(ValueError):
+            found.append(survey([path]).bits or 0)
+    return max(found, default=0) or None
+
+
+def readable(paths: list[Path], source: Path, bits: int | None, unreadable: dict[str, str]) -> Read:
     """The pixels of those files that can be read; the others are noted with the reason."""
     found: Read = []
     for path in paths:
         name = path.relative_to(source).as_posix()
         try:
-            found.append((name, read_image(path, "RGB")))
+            found.append((name, read_image(path, "RGB", bits)))
         except ValueError as error:
             unreadable[name] = str(error)
     return found

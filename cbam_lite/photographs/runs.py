@@ -7,7 +7,7 @@ and the part that the network has never seen.
 
 import json
 import re
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,6 +24,7 @@ from cbam_lite.training.images import LabelledImages
 from cbam_lite.training.splitting import split
 
 LAYOUTS = ("folders", "masked", "mvtec", "csv", "coco", "labelme", "voc")
+GOOD = ("good", "ok", "clean", "free", "normal", "no defect", "intact")  # what people call the class without defect
 SMALL = "small"  # the name of `defect_net` among the networks
 
 
@@ -35,6 +36,7 @@ class Run:
     layout: str = "folders"
     size: int = 128
     groups: str = "similar"
+    bits: int | None = None
     network: str = SMALL
     attention: str = "CBAM"
     weights: str | None = "DEFAULT"
@@ -126,7 +128,7 @@ def read(run: Run, part: str = "test") -> LabelledImages:
     """The photographs of a run, in its layout; `part` is asked of MVTec's layout only."""
     data, groups = Path(run.data).expanduser(), grouping(run.groups)
     classes = tuple(run.classes) or None
-    options: dict[str, Any] = {"classes": classes, "groups": groups}
+    options: dict[str, Any] = {"classes": classes, "groups": groups, "bits": run.bits}
     if run.layout == "mvtec":
         return mvtec_folder(data, run.size, part=part, **options)
     if run.layout == "coco":
@@ -153,6 +155,11 @@ def parts_of(run: Run, data: LabelledImages) -> dict[str, LabelledImages]:
     return {name: data.take(Tensor([where[path] for path in paths]).long()) for name, paths in run.parts.items()}
 
 
+def good_of(classes: Sequence[str]) -> str | None:
+    """The class without defect, by its name; None if no name says so."""
+    return next((name for name in classes if name.lower().replace("_", " ") in GOOD), None)
+
+
 # ---- the network -----------------------------------------------------------------------------------------------------
 
 
@@ -171,10 +178,10 @@ def network_of_run(run: Run, *, trained: bool, folder: Path | None = None) -> nn
     return model.eval()
 
 
-def layer_of_run(run: Run, model: nn.Module) -> str:
-    """Where its maps are taken by default: the last map, at the end of the third stage in the small network."""
-    names = [name for name, _ in model.named_modules()]
-    wanted = "layer3" if run.network == SMALL else "network.layer4"
-    if wanted in names:
-        return wanted
-    return next(name for name in reversed(names) if name.startswith("network.features") or name == "network.features")
+def layer_of_run(run: Run) -> str | None:
+    """Where maps are taken by default: in the small network at the second stage, which finds small defects best.
+
+    Chapter 8 has the numbers, for computed defects and for magnetic tiles. Elsewhere the last map is taken; larger
+    defects ask for it, too.
+    """
+    return "layer2" if run.network == SMALL else None
