@@ -71,7 +71,7 @@ def test_blocks_that_share_an_attention_are_all_fused() -> None:
 
 @pytest.mark.parametrize("change", [fuse, unfuse])
 def test_what_is_no_module_is_refused(change) -> None:
-    with pytest.raises(TypeError, match="model must be a torch.nn.Module, got"):
+    with pytest.raises(TypeError, match=r"model must be a torch\.nn\.Module, got"):
         change({"layer1": CBAM(16)})
 
 
