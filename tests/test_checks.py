@@ -86,9 +86,9 @@ def test_tensors(value: object, options: dict[str, object], error: type[Exceptio
 
 def test_what_attention_makes() -> None:
     assert checks.made(nn.Conv2d, 3, out_channels=5, kernel_size=1).weight.shape == (5, 3, 1, 1)
-    with pytest.raises(TypeError, match="^attention is a module, built already: pass ReLU, not an instance of it$"):
+    with pytest.raises(TypeError, match=r"^attention is a module, built already: pass ReLU, not an instance of it$"):
         checks.made(nn.ReLU(), 3)
-    with pytest.raises(TypeError, match="^attention='CBAM' of type str cannot make a module: pass a class such as"):
+    with pytest.raises(TypeError, match=r"^attention='CBAM' of type str cannot make a module: pass a class such as"):
         checks.made("CBAM", 3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"^attention\(3\) gave int, not a module: pass CBAM, for example$"):
         checks.made(lambda channels: channels, 3)  # type: ignore[arg-type, return-value]
@@ -108,5 +108,5 @@ def test_what_a_model_cannot_run_on_is_named() -> None:
     def run_out(images: torch.Tensor) -> None:
         raise Exhausted("no memory left")
 
-    with pytest.raises(Exhausted, match="^no memory left$"):
+    with pytest.raises(Exhausted, match=r"^no memory left$"):
         checks.output_of(run_out, images)  # type: ignore[arg-type]
