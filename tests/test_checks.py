@@ -81,3 +81,32 @@ def test_tensors(value: object, options: dict[str, object], error: type[Exceptio
     right = torch.zeros(2, 3, 4)
     assert checks.tensor("maps", right, "N, H, W", floating=True, least=2) is right
     assert checks.tensor("maps", right.long(), "N, ...").dtype == torch.long
+    assert len(checks.tensor("maps", right[:0], "N, H, W")) == 0  # none at all is enough, unless `least` says more
+
+
+def test_what_attention_makes() -> None:
+    assert checks.made(nn.Conv2d, 3, out_channels=5, kernel_size=1).weight.shape == (5, 3, 1, 1)
+    with pytest.raises(TypeError, match=r"^attention is a module, built already: pass ReLU, not an instance of it$"):
+        checks.made(nn.ReLU(), 3)
+    with pytest.raises(TypeError, match=r"^attention='CBAM' of type str cannot make a module: pass a class such as"):
+        checks.made("CBAM", 3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^attention\(3\) gave int, not a module: pass CBAM, for example$"):
+        checks.made(lambda channels: channels, 3)  # type: ignore[arg-type, return-value]
+
+
+def test_what_a_model_cannot_run_on_is_named() -> None:
+    model, images = nn.Conv2d(3, 5, 1), torch.zeros(2, 3, 4, 4)
+    assert checks.output_of(model, images).shape == (2, 5, 4, 4)
+    with pytest.raises(
+        ValueError, match=r"^the model cannot run on images of shape \(2, 1, 4, 4\), torch.float32 on cpu"
+    ):
+        checks.output_of(model, images[:, :1])
+
+    class Exhausted(RuntimeError):
+        """As torch.OutOfMemoryError is: not a mistake in the images."""
+
+    def run_out(images: torch.Tensor) -> None:
+        raise Exhausted("no memory left")
+
+    with pytest.raises(Exhausted, match=r"^no memory left$"):
+        checks.output_of(run_out, images)  # type: ignore[arg-type]

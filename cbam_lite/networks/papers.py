@@ -36,7 +36,7 @@ class Printed:
     unit: str
     gflops: str
     top1_error: float
-    top5_error: float | None
+    top5_error: float
 
 
 def printed_tables(source: str = "") -> list[Printed]:
@@ -57,7 +57,7 @@ def printed_tables(source: str = "") -> list[Printed]:
         Printed(
             **{key: value for key, value in row.items() if not key.startswith("top")},
             top1_error=float(row["top1_error"]),
-            top5_error=float(row["top5_error"]) if row["top5_error"] else None,
+            top5_error=float(row["top5_error"]),
         )
         for row in csv.DictReader(text.splitlines())
         if row["source"].startswith(source)

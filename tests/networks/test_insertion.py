@@ -13,6 +13,7 @@ from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from cbam_lite import CBAM, EfficientChannelAttention, SqueezeExcitation, insert_attention, record_attention, resnet18
+from cbam_lite.networks.insertion import moved
 
 quiet = functools.partial(insert_attention, report=None)
 
@@ -272,3 +273,10 @@ def test_compiles_to_one_graph() -> None:
     compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
     with torch.no_grad():
         torch.testing.assert_close(compiled(x), network(x), rtol=1e-4, atol=1e-5)
+
+
+def test_how_far_an_output_moved() -> None:
+    before, after = (torch.tensor([3.0, 4.0]), "a word"), (torch.tensor([3.0, 5.0]), "a word")
+    assert moved(before, after) == 1 / 5
+    assert moved({"logits": torch.zeros(2)}, {"logits": torch.zeros(2)}) == 0  # of nothing, nothing moved
+    assert moved(torch.zeros(2), torch.ones(2)) == 1  # and whatever did, moved by all of it

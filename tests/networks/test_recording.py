@@ -16,6 +16,7 @@ from cbam_lite import (
     insert_attention,
     record_attention,
 )
+from cbam_lite.networks.recording import is_spatial
 
 
 @pytest.fixture
@@ -262,3 +263,10 @@ def test_a_model_without_attention_is_refused() -> None:
         ValueError, match=r"^ResNet contains no attention of cbam_lite: .*insert_attention\(model, CBAM"
     ):
         record_attention(tv.resnet18()).__enter__()
+
+
+@pytest.mark.parametrize("gate", [torch.zeros(2, 1, 4), (torch.zeros(2, 1, 4, 4),), None])
+def test_what_has_no_gates_shape_is_named(gate: object) -> None:
+    """Three axes, or no tensor at all."""
+    with pytest.raises(ValueError, match=r"^mine gives .*, which is no gate: expected \(B, C, 1, 1\), \(B, C\) or"):
+        is_spatial("mine", nn.Identity(), gate)  # type: ignore[arg-type]

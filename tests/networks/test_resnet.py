@@ -241,3 +241,10 @@ def test_inserting_into_a_plain_one_leaves_it_unchanged() -> None:
 def test_errors_name_the_fix(make, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize(("stem", "rows"), [("imagenet", 16), ("deep", 16), ("half", 32), ("small", 64)])
+def test_how_much_each_stem_makes_an_image_smaller(stem: str, rows: int) -> None:
+    model = resnet18(planes=8, num_classes=2, stem=stem)
+    x = model.maxpool(model.conv1(torch.zeros(1, 3, 64, 64)))
+    assert x.shape[2:] == (rows, rows)

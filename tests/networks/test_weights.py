@@ -23,6 +23,7 @@ from cbam_lite import (
 )
 from cbam_lite.networks.resnet import BasicBlock, Bottleneck
 from cbam_lite.networks.split_attention import SplitBottleneck
+from cbam_lite.networks.weights import bare
 
 PROJECTS = ("official", "timm", "pytorchcv")
 
@@ -278,3 +279,11 @@ def test_compiled_and_parallel_networks_are_unwrapped() -> None:
     for wrapped in (nn.DataParallel(network()), torch.compile(nn.DataParallel(network()))):
         assert load_weights(wrapped, model.state_dict()) == "ours"
         assert export_weights(wrapped, "timm").keys() == export_weights(model, "timm").keys()
+
+
+def test_what_stands_around_a_network_is_taken_off() -> None:
+    """As torch.compile and DataParallel do, also one inside the other."""
+    bare_network, compiled = network(), nn.Module()
+    compiled._orig_mod = nn.DataParallel(bare_network)
+    assert bare(compiled) is bare_network
+    assert bare(nn.DataParallel(bare_network)) is bare_network
