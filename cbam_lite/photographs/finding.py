@@ -1,6 +1,7 @@
 """The images below a folder, what stands beside them, and whether the folder is laid out as its reader thinks."""
 
 import functools
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -28,8 +29,11 @@ class Found:
 
 
 def say(sentence: str) -> str:
-    """Warn of what probably is a mistake, and give the sentence back for the notes."""
-    warnings.warn(sentence, UserWarning, stacklevel=5)
+    """Warn the caller of the package of what probably is a mistake, and give the sentence back for the notes."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_code.co_filename.startswith(str(Path(__file__).parents[1])):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(sentence, UserWarning, stacklevel=level - 1)
     return sentence
 
 

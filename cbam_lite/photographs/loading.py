@@ -53,7 +53,7 @@ def loaded(
     images = torch.empty(N, 3, size, size, dtype=torch.uint8)
     masked = any(photograph.mask is not None for photograph in photographs)
     masks = torch.zeros(N, size, size, dtype=torch.bool) if masked else None
-    objects: list[Tensor] = []
+    objects: list[list[tuple[int, ...]]] = []  # tensors only at the end: small ones would scatter the memory
     for i, photograph in enumerate(photographs):
         pixels = read_image(photograph.path, "RGB", bits)
         images[i] = resized(pixels, size)
@@ -67,7 +67,7 @@ def loaded(
         classes,
         masks,
         group_numbers(groups, names, images),
-        tuple(objects) if any(photograph.boxes is not None for photograph in photographs) else None,
+        tuple(map(as_tensor, objects)) if any(photograph.boxes is not None for photograph in photographs) else None,
         names,
         tuple(notes),
     )
@@ -135,14 +135,19 @@ def thing_of(groups: Callable[[PurePosixPath], Hashable], name: str) -> Hashable
     return thing
 
 
-def scaled(boxes: Sequence[Box], shape: tuple[int, int], size: int, classes: Sequence[str]) -> Tensor:
-    """Boxes of the file in pixels of the loaded image, (n, 5), int64; each keeps at least one pixel."""
-    (H, W), found = shape, []
+def scaled(boxes: Sequence[Box], shape: tuple[int, int], size: int, classes: Sequence[str]) -> list[tuple[int, ...]]:
+    """Boxes of the file in pixels of the loaded image, and their classes; each keeps at least one pixel."""
+    (H, W), found = shape, list[tuple[int, ...]]()
     for x0, y0, x1, y1, name in boxes:
         left, top = min(int(x0 * size / W), size - 1), min(int(y0 * size / H), size - 1)
         right, bottom = -int(-x1 * size // W), -int(-y1 * size // H)
         found.append((left, top, min(max(right, left + 1), size), min(max(bottom, top + 1), size), classes.index(name)))
-    return torch.tensor(found, dtype=torch.long).reshape(-1, 5)
+    return found
+
+
+def as_tensor(boxes: Sequence[Sequence[int]]) -> Tensor:
+    """Boxes as (n, 5), int64."""
+    return torch.tensor(boxes, dtype=torch.long).reshape(-1, 5)
 
 
 def about(heads: Survey, bits: int | None, images: Tensor) -> list[str]:

@@ -47,7 +47,9 @@ def similar_groups(images: Tensor, threshold: float = 0.9) -> Tensor:
     """
     N, C, H, W = tensor("images", images, "N, C, H, W", least=1).shape
     number("threshold", threshold, -1, 1)
-    thumbnails = torch.cat([thumbnail(some) for some in torch.split(images, 64)])  # (N, 2304)
+    thumbnails = torch.empty(N, 48 * 48, device=images.device)
+    for some in torch.split(torch.arange(N), 8):  # all at once would take four times the memory of the images
+        thumbnails[some] = thumbnail(images[some])
     groups = torch.arange(N, device=images.device)
     while True:  # each image takes the smallest number among those it is like, until nothing changes
         before = groups.clone()

@@ -14,7 +14,7 @@ from cbam_lite import pcb_folder, torchvision_data
 
 
 def test_pcb_folder(boards: Path) -> None:
-    data = pcb_folder(boards, size=32)
+    data = pcb_folder(boards, size=32, jitter=0)
     assert data.images.shape == (3, 3, 32, 32)
     assert [data.classes[label] for label in data.labels] == ["mousebite", "open", "clean"]
     assert data.boxes.tolist() == [[11, 13, 21, 19], [22, 0, 32, 8], [0, 0, 0, 0]]
@@ -50,10 +50,66 @@ def test_pcb_board_that_is_too_small(boards: Path) -> None:
         pcb_folder(boards, size=81)
 
 
-def test_pcb_without_its_template(boards: Path) -> None:
+def test_a_clean_square_of_the_board_itself_stands_away_from_every_box(boards: Path) -> None:
     (boards / "group1/0001/00010_temp.jpg").unlink()
-    with pytest.raises(FileNotFoundError, match=r"00010_temp\.jpg, which is not there"):
+    for seed in range(20):
+        data = pcb_folder(boards, size=32, seed=seed)
+        assert data.labels.tolist() == [3, 1, 0]
+        assert data.images[2].min() > 190, "the board"
+    assert "1 board of 1 without NAME_temp.jpg" in data.notes[0]
+    assert data.notes[0].endswith("1 were found")
+    board = np.full((80, 100), 10)
+    board[38:48, 48:62], board[:10, 88:] = 250, 250  # the boxes, with the fringe that JPEG gives them
+    save(boards / "group1/0001/00010_test.jpg", board)
+    assert all(pcb_folder(boards, size=32, seed=seed).images[2].max() < 130 for seed in range(20))
+    (boards / "group1/0001_not/00010.txt").write_text("2 2 98 78 1")
+    assert pcb_folder(boards, size=32).labels.tolist() == [1], "no place is clean"
+
+
+def test_pcb_without_its_boxes(boards: Path) -> None:
+    (boards / "group1/0001_not/00010.txt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"00010_test.jpg needs .*00010\.txt, which is not there"):
         pcb_folder(boards)
+
+
+def test_a8_defects_do_not_stand_in_the_centre(boards: Path) -> None:
+    (boards / "group1/0001_not/00010.txt").write_text("50 40 60 46 3\n" * 200)
+    centred = pcb_folder(boards, size=32, jitter=0).boxes[:200]
+    assert centred.unique(dim=0).tolist() == [[11, 13, 21, 19]]
+    x0, y0, x1, y1 = pcb_folder(boards, size=32).boxes[:200].unbind(1)
+    assert (x0.min(), x1.max(), y0.min(), y1.max()) == (0, 32, 0, 32), "anywhere in the square"
+    assert (x1 - x0).min() == 5 + 1, "its centre is always in the square"
+    in_the_centre = (x0 <= 16) & (x1 > 16) & (y0 <= 16) & (y1 > 16)
+    assert in_the_centre.float().mean() < 0.15, "a map of the centre points at it by chance only: 0.06"
+    half = pcb_folder(boards, size=32, jitter=0.5).boxes[:200]
+    assert (half[:, 0].min(), half[:, 0].max()) == (11 - 7, 11 + 7)
+
+
+def test_a8_jitter_is_drawn_from_the_seed(boards: Path) -> None:
+    places = [pcb_folder(boards, size=32, seed=seed).boxes.tolist() for seed in (0, 0, 1)]
+    assert places[0] == places[1] != places[2]
+    with pytest.raises(ValueError, match=r"jitter=1\.5 is outside its range"):
+        pcb_folder(boards, size=32, jitter=1.5)
+
+
+def test_pcb_boxes_paths_and_groups(boards: Path) -> None:
+    (boards / "group1/0001_not/00010.txt").write_text("50 40 60 46 3\n58 44 70 50 1\n90 0 100 8 2\n")
+    data = pcb_folder(boards, size=32, jitter=0)
+    assert data.objects is not None
+    assert [boxes.tolist() for boxes in data.objects] == [
+        [[11, 13, 21, 19, 3], [19, 17, 31, 23, 1]],
+        [[2, 9, 12, 15, 3], [10, 13, 22, 19, 1]],
+        [[22, 0, 32, 8, 2]],
+        [],
+    ]
+    assert data.paths == ("group1/0001/00010_test.jpg",) * 4
+    other = boards / "group2/0002"
+    for name in ("00030_test.jpg", "00030_temp.jpg"):
+        save(other / name, np.full((80, 100), 90))
+    (boards / "group2/0002_not").mkdir()
+    (boards / "group2/0002_not/00030.txt").write_text("1 2 3 4 2")
+    by_group = pcb_folder(boards, size=32, groups=lambda path: path.parts[0])
+    assert by_group.groups.tolist() == [0, 0, 0, 0, 1, 1]  # type: ignore[union-attr]
 
 
 def test_each_board_is_a_group(boards: Path) -> None:
@@ -73,7 +129,7 @@ def test_the_clean_square_stands_at_the_first_defect(boards: Path) -> None:
     template = np.full((80, 100), 10)
     template[:, 68:] = 250  # the square of the second defect
     save(boards / "group1/0001/00010_temp.jpg", template)
-    assert pcb_folder(boards, size=16).images[2].max() < 30
+    assert pcb_folder(boards, size=16, jitter=0).images[2].max() < 30
 
 
 # ---- torchvision's data sets ----------------------------------------------------------------------------------------
