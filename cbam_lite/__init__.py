@@ -47,8 +47,10 @@ from cbam_lite.networks.resnet import (
 )
 from cbam_lite.networks.split_attention import SplitAttention, resnest50
 from cbam_lite.networks.weights import export_weights, load_weights
+from cbam_lite.photographs.annotations import coco_file, labelme_folder, voc_folder
 from cbam_lite.photographs.folders import image_folder, masked_folder, mvtec_folder
 from cbam_lite.photographs.known import pcb_folder, torchvision_data
+from cbam_lite.photographs.tables import csv_file
 from cbam_lite.plot import overlay
 from cbam_lite.results import final_accuracy, mean_interval, provenance, read_results, read_scores, read_speed
 from cbam_lite.samples import cat_photo
@@ -79,7 +81,9 @@ __all__ = [
     "attend",
     "cam",
     "cat_photo",
+    "coco_file",
     "cost",
+    "csv_file",
     "defect_net",
     "eca_kernel_size",
     "evaluate",
@@ -90,6 +94,7 @@ __all__ = [
     "fuse",
     "image_folder",
     "insert_attention",
+    "labelme_folder",
     "load_checkpoint",
     "load_weights",
     "make_defects",
@@ -124,6 +129,7 @@ __all__ = [
     "trained_defect_net",
     "unfuse",
     "use_fused",
+    "voc_folder",
     "why_not",
     "wide_resnet18",
 ]
