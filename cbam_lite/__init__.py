@@ -48,6 +48,7 @@ from cbam_lite.networks.resnet import (
 from cbam_lite.networks.split_attention import SplitAttention, resnest50
 from cbam_lite.networks.weights import export_weights, load_weights
 from cbam_lite.photographs.annotations import coco_file, labelme_folder, voc_folder
+from cbam_lite.photographs.describing import describe
 from cbam_lite.photographs.folders import image_folder, masked_folder, mvtec_folder
 from cbam_lite.photographs.known import pcb_folder, torchvision_data
 from cbam_lite.photographs.tables import csv_file
@@ -85,6 +86,7 @@ __all__ = [
     "cost",
     "csv_file",
     "defect_net",
+    "describe",
     "eca_kernel_size",
     "evaluate",
     "export_weights",

@@ -5,4 +5,5 @@
 3. `folders`: one folder for each class, with or without masks; `tables`: a row for each image; `annotations`: what
 COCO,
    labelme and Pascal VOC write; `known`: data sets that are known by name.
+4. `describing`: what is in the data, and what looks wrong, before anything is trained on it.
 """

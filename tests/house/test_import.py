@@ -234,6 +234,7 @@ PUBLIC = [
     "cost",
     "csv_file",
     "defect_net",
+    "describe",
     "eca_kernel_size",
     "evaluate",
     "export_weights",
