@@ -67,7 +67,7 @@ def coco_file(
     """
     side(size)
     table = existing_file(file, "the JSON file that COCO's tools write")
-    root, content = existing(images, "the images of the JSON file"), json_of(table)
+    root, content = existing(images, "the images of the JSON file", "images"), json_of(table)
     try:
         names = {kind["id"]: kind["name"] for kind in sorted(content["categories"], key=lambda kind: kind["id"])}
         shapes: dict[Any, list[Shape]] = defaultdict(list)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cbam_lite.photographs.finding import count, some
 from cbam_lite.photographs.loading import Groups, Photograph, loaded, side
+from cbam_lite.photographs.reading import existing
 from cbam_lite.training.images import LabelledImages
 
 
@@ -47,7 +48,7 @@ def csv_file(
     """
     side(size)
     table = existing_file(file, "a table with the columns path and label")
-    root = table.parent if folder is None else Path(folder).expanduser()
+    root = table.parent if folder is None else existing(folder, "the files that the table names")
     rows = read_rows(table, (path, label))
     photographs = [row_of(table, root, number, row, path, label) for number, row in rows]
     names = [photograph.name for photograph in photographs]
