@@ -49,12 +49,15 @@ from cbam_lite.networks.resnet import (
 )
 from cbam_lite.networks.split_attention import SplitAttention, resnest50
 from cbam_lite.networks.weights import export_weights, load_weights
+from cbam_lite.photographs.annotations import coco_file, labelme_folder, voc_folder
+from cbam_lite.photographs.describing import describe
 from cbam_lite.photographs.exporting import export_onnx
 from cbam_lite.photographs.folders import image_folder, masked_folder, mvtec_folder
 from cbam_lite.photographs.known import pcb_folder, torchvision_data
 from cbam_lite.photographs.measuring import measure
 from cbam_lite.photographs.predicting import predict_folder
 from cbam_lite.photographs.report import report
+from cbam_lite.photographs.tables import csv_file
 from cbam_lite.photographs.tiling import predict_tiles
 from cbam_lite.plot import overlay
 from cbam_lite.results import final_accuracy, mean_interval, provenance, read_results, read_scores, read_speed
@@ -86,8 +89,11 @@ __all__ = [
     "attend",
     "cam",
     "cat_photo",
+    "coco_file",
     "cost",
+    "csv_file",
     "defect_net",
+    "describe",
     "eca_kernel_size",
     "evaluate",
     "export_onnx",
@@ -98,6 +104,7 @@ __all__ = [
     "fuse",
     "image_folder",
     "insert_attention",
+    "labelme_folder",
     "load_checkpoint",
     "load_weights",
     "make_defects",
@@ -138,6 +145,7 @@ __all__ = [
     "trained_defect_net",
     "unfuse",
     "use_fused",
+    "voc_folder",
     "why_not",
     "wide_resnet18",
 ]

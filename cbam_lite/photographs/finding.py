@@ -33,7 +33,7 @@ def say(sentence: str) -> str:
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_code.co_filename.startswith(str(Path(__file__).parents[1])):
         frame, level = frame.f_back, level + 1
-    warnings.warn(sentence, UserWarning, stacklevel=level - 1)
+    warnings.warn(sentence, UserWarning, stacklevel=level)
     return sentence
 
 

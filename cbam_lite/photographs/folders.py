@@ -135,7 +135,7 @@ def masked_folder(
     if not found.images:
         raise FileNotFoundError(f"{found.root} holds no image: expected class folders with name.jpg and name.png")
     refuse_parts(found, "masked_folder")
-    pairs, notes = (beside(found), []) if masks is None else apart(found, existing(masks, "the masks"))
+    pairs, notes = (beside(found), []) if masks is None else apart(found, existing(masks, "the masks", "masks"))
     images = Found(found.root, tuple(sorted(pairs, key=lambda path: path.as_posix())), found.notes)
     refuse_flat(images, "masked_folder")
     inside, more = class_folders(images)

@@ -132,10 +132,10 @@ def resized_mask(mask: Tensor, size: int) -> Tensor:
     return torch.nn.functional.adaptive_max_pool2d(mask[None].float(), size)[0] > 0
 
 
-def existing(folder: str | Path, what: str) -> Path:
+def existing(folder: str | Path, what: str, name: str = "folder") -> Path:
     """The folder as a path, ``~`` replaced by the home folder, or an error that says what it should hold."""
     if not isinstance(folder, str | os.PathLike):
-        raise TypeError(f"folder must be a path, got {folder!r} of type {type(folder).__name__}")
+        raise TypeError(f"{name} must be a path, got {folder!r} of type {type(folder).__name__}")
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder: give the one that holds {what}")

@@ -1,6 +1,7 @@
 """The examples in the docstrings of public names: every name has one, and each runs and gives what it says."""
 
 import doctest
+import json
 
 import pytest
 import torch
@@ -28,12 +29,35 @@ def folders(tmp_path, monkeypatch):
     for name in ("train/good/1.png", "test/good/1.png", "test/crack/1.png", "ground_truth/crack/1_mask.png"):
         (tmp_path / "bottle" / name).parent.mkdir(parents=True, exist_ok=True)
         (hole if "mask" in name else crack if "crack" in name else grey).save(tmp_path / "bottle" / name)
+    annotated(tmp_path, crack)
     board = tmp_path / "PCBData/group0"
     (board / "0001").mkdir(parents=True)
     (board / "0001_not").mkdir()
     for name in ("1_test.jpg", "1_temp.jpg"):
         grey.resize((640, 640)).save(board / "0001" / name)
     (board / "0001_not" / "1.txt").write_text("100 100 120 130 1\n")
+
+
+def annotated(folder, picture):
+    """The same hole as a table, and as three programs write it."""
+    (folder / "labels.csv").write_text("path,label\nphotographs/crack/1.png,crack\nphotographs/good/1.png,good\n")
+    images = [
+        {"id": i, "file_name": f"{kind}/1.png", "height": 80, "width": 80} for i, kind in enumerate(("crack", "good"))
+    ]
+    hole = {"image_id": 0, "category_id": 7, "bbox": [30, 30, 20, 20]}
+    coco = {"images": images, "annotations": [hole], "categories": [{"id": 7, "name": "crack"}]}
+    (folder / "instances.json").write_text(json.dumps(coco))
+    for name in ("labelled", "voc/JPEGImages", "voc/Annotations"):
+        (folder / name).mkdir(parents=True)
+    picture.save(folder / "labelled/1.png")
+    shape = {"label": "crack", "shape_type": "rectangle", "points": [[30, 30], [50, 50]]}
+    (folder / "labelled/1.json").write_text(json.dumps({"shapes": [shape], "imageHeight": 80, "imageWidth": 80}))
+    picture.save(folder / "voc/JPEGImages/1.jpg")
+    box = "".join(
+        f"<{key}>{value}</{key}>" for key, value in zip(("xmin", "ymin", "xmax", "ymax"), (31, 31, 50, 50), strict=True)
+    )
+    text = f"<annotation><object><name>crack</name><bndbox>{box}</bndbox></object></annotation>"
+    (folder / "voc/Annotations/1.xml").write_text(text)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -246,6 +246,7 @@ def test_a10_empty_class_folders_and_stray_images_are_said(tmp_path: Path) -> No
         "1 folder without an image, so no class: crack",
     )
     assert tuple(str(warning.message) for warning in said) == data.notes
+    assert {warning.filename for warning in said} == {__file__}, "the line that called, not one of the package"
 
 
 def test_a10_a_picture_of_the_data_set_beside_the_classes_is_no_class(tmp_path: Path) -> None:

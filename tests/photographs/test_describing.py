@@ -1,0 +1,132 @@
+"""What `describe` says of a data set, and of train and test together."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from matplotlib import pyplot as plt
+
+from cbam_lite import LabelledImages, describe, make_defects
+from cbam_lite.photographs import describing
+
+
+def noise(n: int, seed: int = 0) -> torch.Tensor:
+    """Images (n, 3, 16, 16) that are not like one another."""
+    g = torch.Generator().manual_seed(seed)
+    return torch.randint(256, (n, 1, 16, 16), generator=g, dtype=torch.uint8).expand(-1, 3, -1, -1).contiguous()
+
+
+def odd() -> LabelledImages:
+    """Twelve images: 0 white, 1 black, 2 grey, 3 like 4, mask 5 empty and mask 6 full; class "c" is missing."""
+    images = noise(12)
+    images[0], images[1], images[2] = 255, 0, 77
+    images[4] = (images[3] * 0.5 + 20).byte()
+    masks = torch.zeros(12, 16, 16, dtype=torch.bool)
+    masks[5:, 4:8, 4:8] = True
+    masks[5] = False
+    masks[6] = True
+    labels = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1])
+    return LabelledImages(images, labels, ("a", "b", "c"), masks, torch.arange(12) // 2)
+
+
+def test_everything_is_counted() -> None:
+    data = odd()
+    found = describe(data)
+    assert (found.images, found.size, found.counts) == (12, (16, 16), {"a": 4, "b": 8, "c": 0})
+    assert (found.groups, found.largest_group) == (6, 2)
+    assert (found.white, found.black, found.flat) == ((0,), (1,), (2,))
+    assert (found.empty, found.full) == ((0, 1, 2, 3, 4, 5), (6,))
+    assert found.masked == {"b": pytest.approx((1 + 5 * 16 / 256) / 6, abs=1e-4)}
+    assert [(i, j) for i, j, _ in found.pairs] == [(3, 4)]
+    assert found.pairs[0][2] > 0.99
+    mean = data.images[data.labels == 0].float().mean().item()
+    assert found.brightness["a"] == pytest.approx(mean, abs=0.01)
+    assert "c" not in found.brightness
+    assert found.warnings == (
+        "'a' has 4 images: a score for it says little below 10",
+        "'b' has 8 images: a score for it says little below 10",
+        "'c' has 0 images: a score for it says little below 10",
+        "1 image all white: image 0",
+        "1 image all black: image 1",
+        "1 image of one tone: image 2",
+        "2 empty masks in a class whose other masks have content: image 4, image 5",
+        "1 mask over more than 90% of the image, inverted perhaps: image 6",
+        "1 pair of near-duplicates in different groups, which a split may part: image 3, image 4; see groups= of the "
+        "loader",
+        "1 pair of near-duplicates in different classes: image 3, image 4",
+    )
+
+
+def test_it_reads_as_a_page_and_as_json() -> None:
+    data = replace(odd(), notes=("one was left out",), paths=tuple(f"x/{i}.png" for i in range(12)))
+    found = describe(data)
+    lines = str(found).splitlines()
+    assert lines[0].startswith("12 images of 16x16 pixels: 4 a (brightness ")
+    assert lines[0].endswith(", 0 c")
+    assert lines[1] == "groups: 6, the largest with 2 images"
+    assert lines[2] == "masks: 6 empty; those with content cover b 21.9%"
+    assert lines[3] == "near-duplicates: 1 pair above a correlation of 0.9"
+    assert "warning: 1 image all white: x/0.png" in lines
+    assert lines[-1] == "note: one was left out"
+    facts = json.loads(json.dumps(found.as_dict()))
+    assert facts["counts"] == {"a": 4, "b": 8, "c": 0}
+    assert facts["warnings"] == list(found.warnings)
+    assert "data" not in facts
+
+
+def test_across_a_split() -> None:
+    train = LabelledImages(
+        noise(12), torch.zeros(12).long(), ("a",), groups=torch.arange(12), paths=tuple(f"{i}.png" for i in range(12))
+    )
+    images = torch.cat([noise(10, seed=1), train.images[[4]], 255 - train.images[[5]]])
+    test = replace(train, images=images, groups=torch.arange(12) + 11, classes=("a", "b"))
+    test = replace(test, paths=(*(f"t{i}.png" for i in range(11)), "3.png"))
+    found = describe(train, test)
+    assert [(i, j) for i, j, _ in found.across] == [(4, 10)], "a negative is no duplicate"
+    assert found.warnings == (
+        "the classes differ: ['a'] and ['a', 'b']; load with classes=train.classes",
+        "1 of 12 images of the other part have a near-duplicate here, so its scores are too good: 4.png and t10.png",
+        "1 path on both sides: 3.png",
+        "1 group on both sides: 11; two folders number theirs independently",
+    )
+
+
+def test_nothing_is_said_of_data_that_are_as_they_should_be() -> None:
+    train, test = (
+        LabelledImages(noise(20, seed), torch.arange(20) // 10, ("a", "b"), groups=torch.arange(20) + 20 * seed)
+        for seed in (0, 1)
+    )
+    assert describe(train, test).warnings == ()
+
+
+def test_where_all_look_alike_the_pairs_stay_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(describing, "MOST", 50)
+    data = LabelledImages(
+        noise(1).expand(20, -1, -1, -1), torch.zeros(20).long(), ("a",), groups=torch.zeros(20).long()
+    )
+    found = describe(data)
+    assert len(found.pairs) == 50
+    assert found.warnings == (
+        "more than 50 near-duplicates: all look alike, so likeness tells nothing apart; give groups= by path",
+    )
+
+
+def test_samples_are_drawn_with_their_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr(plt, "show", lambda: drawn.append(plt.gcf()))
+    describe(odd()).picture(each=3)
+    (figure,) = drawn
+    assert len(figure.axes) == 6, "two classes, because the third is empty"
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["a", "", "", "b", "", ""]
+    assert [len(ax.collections) for ax in figure.axes] == [0, 0, 0, 0, 0, 1], "only the third of b has a mask"
+    plt.close(figure)
+
+
+def test_what_cannot_be_described() -> None:
+    with pytest.raises(TypeError, match=r"data must be LabelledImages, got list: see image_folder"):
+        describe([1])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="other must be LabelledImages, got str"):
+        describe(make_defects(2), "test")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="data holds no image"):
+        describe(make_defects(2).take(slice(0, 0)))
