@@ -2,7 +2,9 @@
 
 import difflib
 import math
+import os
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -97,6 +99,13 @@ def a_module(name: str, value: nn.Module) -> nn.Module:
     if not isinstance(value, nn.Module):
         raise TypeError(f"{name} must be a torch.nn.Module, got {value!r} of type {type(value).__name__}")
     return value
+
+
+def a_path(name: str, value: str | os.PathLike[str]) -> Path:
+    """The path, with ``~`` as the home folder."""
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name} must be a path, got {value!r} of type {type(value).__name__}")
+    return Path(value).expanduser()
 
 
 def function(name: str, value: F, fix: str) -> F:

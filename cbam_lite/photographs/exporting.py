@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cbam_lite.attention.cbam import CBAM
 from cbam_lite.attention.spatial_attention import SpatialAttention
-from cbam_lite.checks import a_module, output_of, positive_int
+from cbam_lite.checks import a_module, a_path, output_of, positive_int
 from cbam_lite.explaining.layers import layer_of
 from cbam_lite.photographs.resuming import checked_names
 from cbam_lite.training.batches import one_for_each
@@ -107,7 +107,7 @@ def export_onnx(
         )
     metadata = {"classes": json.dumps(names), "size": str(H), "input": "RGB, float32, from 0 to 1"}
     metadata |= {} if gate is None else {"gate": gate}
-    file = Path(path).expanduser()
+    file = a_path("path", path)
     write(wrapped, images, list(expected), metadata, file)
     differences = [difference(wrapped, file, some) for some in (images, images[:1])]
     largest = max(float(values.abs().max()) for values in expected.values())
@@ -134,6 +134,8 @@ def needed() -> None:
 
 def spatial_attention(network: nn.Module, name: str) -> SpatialAttention:
     """The spatial attention of that name, or of the CBAM of that name."""
+    if not isinstance(name, str):
+        raise TypeError(f"gate must be a name of model.named_modules(), got {name!r} of type {type(name).__name__}")
     module = layer_of(network, name)
     module = module.spatial_attention if isinstance(module, CBAM) else module
     if isinstance(module, SpatialAttention):

@@ -165,7 +165,7 @@ def probabilities(name: str, logits: Tensor, labels: Tensor, classes: Sequence[s
         raise ValueError(
             f"{name} have {K} columns, but there are {len(set(classes))} names of classes: give one for each"
         )
-    if whole_labels(labels).shape != (N,):
+    if whole_labels(tensor("labels", labels, "N")).shape != (N,):
         raise ValueError(f"{len(labels)} labels for {N} {name}: give one for each image")
     if not logits.isfinite().all():
         raise ValueError(f"{name} hold NaN or infinity, which no score can rank: look at the model, or the images")
@@ -211,6 +211,8 @@ def detection_of(
     g = list(classes).index(good)
     chosen = None
     if valid is not None:
+        if not isinstance(valid, tuple | list) or len(valid) != 2:
+            raise TypeError(f"valid must be (logits, labels), as predict gives them, got {type(valid).__name__}")
         valid_P, valid_truth = probabilities("logits of valid", *valid, classes)
         chosen = defect_probability(valid_P, g), valid_truth != g
     score, named = defect_probability(P, g), P.argmax(1) != g

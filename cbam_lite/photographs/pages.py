@@ -182,7 +182,8 @@ def pictures(
     if not all_of_them:
         return section(heading, paragraph("None."))
     some = all_of_them[:shown]
-    count = f"All {len(some)}." if len(some) == len(all_of_them) else f"The worst {len(some)} of {len(all_of_them)}."
+    count = "The only one." if len(some) == 1 else f"All {len(some)}."
+    count = count if len(some) == len(all_of_them) else f"The worst {len(some)} of {len(all_of_them)}."
     what = "P(defect)" if good is not None else "its probability"
     figures = [shown_mistake(one, test, None if maps is None else maps[n], what) for n, one in enumerate(some)]
     return section(heading, paragraph(f"{count} {MEANING[heading]}"), f'<div class="pictures">{"".join(figures)}</div>')

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cbam_lite.checks import a_module, output_of, positive_int
+from cbam_lite.checks import a_module, a_path, output_of, positive_int
 from cbam_lite.explaining.methods import Method, Name
 from cbam_lite.networks.modes import evaluating
 from cbam_lite.photographs.maps import Pixels, device_of, encoded, heat, last_map, maps_of
@@ -105,7 +105,7 @@ def predict_folder(
     a_module("model", model)
     positive_int("size", size)
     names = checked_names(classes)
-    source, root = existing(Path(folder).expanduser(), "photographs"), made(out)
+    source, root = existing(a_path("folder", folder), "photographs"), made("out", out)
     paths = photographs_in(source, root)
     if not paths:
         raise FileNotFoundError(f"{folder} holds no photograph: none of its files has an ending that Pillow reads")

@@ -2,14 +2,13 @@
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cbam_lite.checks import a_module, positive_int, whole
+from cbam_lite.checks import a_module, a_path, positive_int, whole
 from cbam_lite.explaining.methods import Method, Name
 from cbam_lite.explaining.scoring import LocalisationScores, score
 from cbam_lite.photographs.maps import last_map, maps_of
@@ -125,7 +124,9 @@ def report(
     whole("shown", shown)
     positive_int("width", width)
     data_of("test", test)
-    root = made(folder)
+    if not isinstance(title, str):
+        raise TypeError(f"title must be a text, got {title!r} of type {type(title).__name__}")
+    root = made("folder", folder)
     logits, labels = predict(model, test)
     chosen = None if valid is None else predict(model, same_classes(test, data_of("valid", valid)))
     options: Any = {"level": level, "resamples": resamples, "seed": seed}
@@ -169,13 +170,11 @@ def same_classes(test: LabelledImages, valid: LabelledImages) -> LabelledImages:
     return valid
 
 
-def made(folder: str | Path) -> Path:
+def made(name: str, folder: str | Path) -> Path:
     """The folder, made if it is not there."""
-    if not isinstance(folder, str | os.PathLike):
-        raise TypeError(f"folder must be a path, got {folder!r} of type {type(folder).__name__}")
-    root = Path(folder).expanduser()
+    root = a_path(name, folder)
     if root.exists() and not root.is_dir():
-        raise NotADirectoryError(f"{root} is a file: give a folder, which is made if it is not there")
+        raise NotADirectoryError(f"{name}={str(root)!r} is a file: give a folder, which is made if it is not there")
     root.mkdir(parents=True, exist_ok=True)
     return root
 

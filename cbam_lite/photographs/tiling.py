@@ -100,7 +100,7 @@ def predict_tiles(
     layer = layer if explain is None else layer or last_map(model, floats[:, :tile, :tile])
     if explain is not None and layer is None:
         raise ValueError("no layer of the model gives a map (B, C, h, w): name one, with a method of your own")
-    score = logit(explain) if isinstance(explain, int) else explain
+    score = explain if explain is None or callable(explain) else logit(explain)
     parts, maps = [], []
     for some in torch.split(corners, positive_int("batch_size", batch_size)):
         tiles = torch.stack([floats[:, y : y + tile, x : x + tile] for y, x in some.tolist()]).to(device_of(model))

@@ -88,6 +88,9 @@ def of_classes(classes: Sequence[ClassNumbers]) -> list[str]:
     if few := [one for one in classes if 0 < one.images < FEW_IMAGES]:
         parts = [f"{one.name!r} {one.images}{between(one.recall)}" for one in few]
         said.append(f"Fewer than {FEW_IMAGES} test images, so that little is known: {', '.join(parts)}.")
+    if few := [one for one in classes if one.images >= FEW_IMAGES and one.groups and one.groups < FEW_GROUPS]:
+        parts = [f"{one.name!r} {one.images} of {one.groups}{between(one.recall)}" for one in few]
+        said.append(f"Many test images of fewer than {FEW_GROUPS} things (groups): {', '.join(parts)}.")
     return said
 
 

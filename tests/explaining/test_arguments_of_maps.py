@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cbam_lite import cam, defect_net
+from cbam_lite import cam, defect_net, score
 from cbam_lite.explaining import faithfulness, gradcam, localize, methods
 
 NET, IMAGES = defect_net("plain").eval(), torch.rand(2, 3, 32, 32)
@@ -52,6 +52,10 @@ CASES: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, list[Any]]]] = {
     ),
     gradcam.logit: ({"classes": 1}, {"classes": NOT_CLASSES}),
     gradcam.contrast: ({"first": 1, "second": 2}, {"first": NOT_CLASSES, "second": NOT_CLASSES}),
+    gradcam.smooth: (
+        {"maps": MAPS, "width": 3},
+        {"maps": [*NOT_MAPS, MASKS], "width": [*NOT_WHOLE, 0, 2]},
+    ),
     gradcam.positive: ({"maps": MAPS}, {"maps": NOT_MAPS}),
     gradcam.normalise: ({"maps": MAPS}, {"maps": [*NOT_MAPS, MASKS]}),
     gradcam.resize: ({"maps": MAPS, "size": (8, 8)}, {"maps": [*NOT_MAPS, MASKS], "size": NOT_SIZES}),
@@ -83,6 +87,18 @@ CASES: dict[Callable[..., Any], tuple[dict[str, Any], dict[str, list[Any]]]] = {
     localize.px_ap: (
         {"inside": torch.ones(4), "total": torch.full((4,), 2.0)},
         {"inside": [*OTHER, torch.ones(3), torch.full((4,), 3.0)], "total": [*OTHER, torch.ones(5), torch.zeros(4)]},
+    ),
+    score: (
+        {**SCORED, "images": IMAGES, "groups": torch.arange(2), "resamples": 10, "level": 0.9, "seed": 0},
+        {
+            "maps": [*NOT_MAPS, MASKS, MAPS[:1]],
+            "masks": [*NOT_MASKS, MASKS[:1]],
+            "images": [*OTHER, IMAGES[0], IMAGES[:, :1], IMAGES[:1]],
+            "groups": ["text", 3, torch.arange(3), torch.ones(2, 2)],
+            "resamples": [*NOT_WHOLE, 0],
+            "level": [*NOT_NUMBERS, 95],
+            "seed": [*NOT_WHOLE, -1],
+        },
     ),
     localize.perfect_maps: ({"masks": MASKS, "size": (4, 4)}, {"masks": NOT_MASKS, "size": NOT_SIZES}),
     localize.uniform_maps: ({"masks": MASKS}, {"masks": NOT_MASKS}),

@@ -139,6 +139,16 @@ def test_without_a_good_class_wrong_answers_are_shown_the_most_certain_first(tmp
     assert found.measured.detection is None
 
 
+def test_paths_are_shown_where_the_data_know_them(tmp_path) -> None:
+    data = photographs(RIGHT + WRONG)
+    object.__setattr__(data, "paths", tuple(f"line 3/{n}.png" for n in range(43)))
+    found = report(FromCorner(), data, tmp_path, good="good", layer="layer")
+    assert [one.path for one in found.mistakes["Wrong alarms"]] == ["line 3/41.png", "line 3/40.png"]
+    shown = Page((tmp_path / "report.html").read_text())
+    assert "line 3/39.png" in shown.text
+    assert "line 3/39.png, of the class crack" in [image["alt"] for image in shown.all("img")]
+
+
 def test_only_so_many_pictures_are_shown_and_all_are_in_the_file(tmp_path) -> None:
     found = report(FromCorner(), photographs(RIGHT + WRONG * 5), tmp_path, good="good", shown=3, layer="layer")
     shown = Page((tmp_path / "report.html").read_text())
@@ -219,6 +229,14 @@ def test_few_groups_are_warned_of(tmp_path) -> None:
     found = report(FromCorner(), photographs(MANY, groups=torch.arange(180) % 9), tmp_path, layer="layer")
     assert "The images show 9 things (groups) only: the intervals are too narrow." in found.warnings
     assert not any("Nobody said" in one for one in found.warnings)
+
+
+def test_many_images_of_few_things_are_warned_of(tmp_path) -> None:
+    groups = torch.arange(180)
+    groups[60:120] %= 9
+    found = report(FromCorner(), photographs(MANY, groups=groups), tmp_path, good="good", layer="layer")
+    said = "Many test images of fewer than 10 things (groups): 'crack' 60 of 9 (recall from 0.70 to 1.00)."
+    assert said in found.warnings
 
 
 def test_maps_that_blind_ones_beat_are_warned_of(tmp_path) -> None:
