@@ -12,6 +12,7 @@ import io
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,14 +63,17 @@ def as_array(values: Tensor | Array | Sequence[float]) -> Array:
 
 
 @contextmanager
-def figure(title: str, alt: str, rows: int = 1, columns: int = 1, height: float = 2.4) -> Iterator[list[Axes]]:
-    """Draw in the book's style, then `show` it.
+def figure(
+    title: str, alt: str, rows: int = 1, columns: int = 1, height: float = 2.4, *, file: str | Path | None = None
+) -> Iterator[list[Axes]]:
+    """Draw in the book's style, then `show` it, or write it into a file.
 
     Args:
         title: the figure's message, one sentence, drawn above it.
         alt: the text alternative, made from the plotted numbers.
         rows, columns: the grid; the block gets its axes in reading order.
         height: inches for one row. Every figure is 5.6 inches wide, so that its letters stay readable on a phone.
+        file: of the picture, as scripts want it: ``.png``, ``.pdf`` ... Nothing is shown then.
     """
     import matplotlib.pyplot as plt
 
@@ -77,7 +81,11 @@ def figure(title: str, alt: str, rows: int = 1, columns: int = 1, height: float 
         picture, axes = plt.subplots(rows, columns, figsize=(5.6, rows * height + 0.4), squeeze=False)
         picture.suptitle(textwrap.fill(title, 54), x=0.01, ha="left", fontsize=12, fontweight="bold")
         yield list(axes.flat)
-        show(picture, alt)
+        if file is None:
+            show(picture, alt)
+        else:
+            picture.savefig(file, dpi=170)
+            plt.close(picture)
 
 
 def show(picture: Figure, alt: str) -> None:

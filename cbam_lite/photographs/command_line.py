@@ -42,7 +42,7 @@ def run_describe(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     asked = asked_for(options)
     found = describe(read(asked))
     if options.picture:
-        found.save_picture(options.picture)
+        found.picture(file=Path(options.picture).expanduser())
     return found.as_dict(), str(found)
 
 
@@ -188,10 +188,11 @@ def words_of_data(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--groups",
         default=Run.groups,
-        help="what shows the same thing and must stay in one part: similar (default: looks alike), folder, none, or a "
-        "pattern with one bracket, such as 'num_(\\d+)' for a part's number in the file name",
+        help="what shows the same thing and must stay in one part: auto (default: a CSV's column of groups, else what "
+        "looks alike), similar, folder, none, or a pattern with one bracket, such as 'part(\\d+)' for file names",
     )
 
+    command.add_argument("--masks", metavar="FOLDER", help="of --layout masked: the masks, where they stand apart")
     command.add_argument("--bits", type=int, help="of 16-bit photographs, the bits of the camera; found by default")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -82,13 +83,18 @@ class Description:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "data"}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
-    def picture(self, each: int = 4) -> None:
-        """Draw the first images of each class, a row for each class, with the outlines of their masks."""
+    def picture(self, each: int = 4, file: str | Path | None = None) -> None:
+        """Draw the first images of each class, a row for each class, with the outlines of their masks.
+
+        Args:
+            each: how many of each class.
+            file: of the picture, ``.png`` for example; None shows it.
+        """
         from cbam_lite.plot import draw_image, draw_mask, figure
 
         names = [name for name, number in self.counts.items() if number]
         alt = f"{each} images of each of {len(names)} classes: " + ", ".join(f"{self.counts[n]} {n}" for n in names)
-        with figure(f"{self.images} images of {len(names)} classes", alt, len(names), each, 1.5) as axes:
+        with figure(f"{self.images} images of {len(names)} classes", alt, len(names), each, 1.5, file=file) as axes:
             for ax in axes:
                 ax.set_axis_off()
             for row, name in enumerate(names):

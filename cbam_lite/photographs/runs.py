@@ -8,7 +8,7 @@ and the part that the network has never seen.
 import json
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from cbam_lite.checks import choose, positive_int
 from cbam_lite.networks.pretrained import pretrained
-from cbam_lite.photographs.annotations import coco_file, csv_file, labelme_folder, voc_folder
+from cbam_lite.photographs.annotations import coco_file, labelme_folder, voc_folder
 from cbam_lite.photographs.folders import image_folder, masked_folder, mvtec_folder
+from cbam_lite.photographs.tables import csv_file
 from cbam_lite.training.checkpoints import load_checkpoint, write_whole
 from cbam_lite.training.defect_nets import ATTENTION, defect_net
 from cbam_lite.training.images import LabelledImages
-from cbam_lite.training.splitting import split
+from cbam_lite.training.splitting import similar_groups, split
 
 LAYOUTS = ("folders", "masked", "mvtec", "csv", "coco", "labelme", "voc")
 GOOD = ("good", "ok", "clean", "free", "normal", "no defect", "intact")  # what people call the class without defect
@@ -35,7 +36,8 @@ class Run:
     data: str
     layout: str = "folders"
     size: int = 128
-    groups: str = "similar"
+    masks: str | None = None
+    groups: str = "auto"
     bits: int | None = None
     network: str = SMALL
     attention: str = "CBAM"
@@ -97,10 +99,13 @@ def layout_of(data: Path) -> str:
 
 
 def grouping(groups: str) -> str | Callable[[PurePosixPath], Hashable] | None:
-    """What `--groups` means: "none", "similar", "folder", or a pattern whose first bracket names the thing."""
+    """What `--groups` means: "none", "similar", "folder", or a pattern whose first bracket names the thing.
+
+    "auto" is a table's own column of groups, and "similar" where there is none.
+    """
     if groups == "none":
         return None
-    if groups == "similar":
+    if groups in ("auto", "similar"):
         return "similar"
     if groups == "folder":
         return lambda path: path.parent.as_posix()
@@ -125,17 +130,21 @@ def grouping(groups: str) -> str | Callable[[PurePosixPath], Hashable] | None:
 
 
 def read(run: Run, part: str = "test") -> LabelledImages:
-    """The photographs of a run, in its layout; `part` is asked of MVTec's layout only."""
-    data, groups = Path(run.data).expanduser(), grouping(run.groups)
-    classes = tuple(run.classes) or None
-    options: dict[str, Any] = {"classes": classes, "groups": groups, "bits": run.bits}
+    """The photographs of a run, in its layout; `part` is for MVTec only, whose train part has no defect."""
+    data, size = Path(run.data).expanduser(), run.size
+    options: dict[str, Any] = {"classes": run.classes or None, "groups": grouping(run.groups), "bits": run.bits}
     if run.layout == "mvtec":
-        return mvtec_folder(data, run.size, part=part, **options)
+        return mvtec_folder(data, size, part=part, **options)
+    if run.layout == "masked":
+        return masked_folder(data, size, masks=run.masks, **options)
     if run.layout == "coco":
-        return coco_file(data, data.parent, run.size, **options)
-    readers = {"folders": image_folder, "masked": masked_folder, "csv": csv_file}
+        return coco_file(data, data.parent, size, **options)
+    if run.layout == "csv" and run.groups == "auto":
+        found = csv_file(data, size, **options | {"groups": None})
+        return found if found.groups is not None else replace(found, groups=similar_groups(found.images))
+    readers: dict[str, Callable[..., LabelledImages]] = {"folders": image_folder, "csv": csv_file}
     readers |= {"labelme": labelme_folder, "voc": voc_folder}
-    return readers[run.layout](data, run.size, **options)
+    return readers[run.layout](data, size, **options)
 
 
 def parts_of(run: Run, data: LabelledImages) -> dict[str, LabelledImages]:

@@ -61,7 +61,7 @@ def test_from_a_folder_to_a_report(folder: Path, capsys: pytest.CaptureFixture[s
     assert not parts[0] & parts[1] | parts[0] & parts[2] | parts[1] & parts[2]  # both shots of a part stay together
 
     assert main(["report", "run", "--json"]) == 0
-    assert said(capsys)["images"] == len(run.parts["test"])
+    assert said(capsys)["measured"]["images"] == len(run.parts["test"])
     assert "hole" in Path("run/report/report.html").read_text()
     assert json.loads(Path("run/report/report.json").read_text())
 

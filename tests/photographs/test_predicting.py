@@ -13,7 +13,7 @@ from torch import nn
 from cbam_lite import cam, make_defects, predict_folder, trained_defect_net
 from cbam_lite.explaining.gradcam import logit, smooth
 from cbam_lite.photographs.maps import heat
-from cbam_lite.training.folders import resized
+from cbam_lite.photographs.reading import resized
 
 CLASSES = make_defects(1).classes
 
