@@ -242,6 +242,11 @@ def say(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
+def command() -> None:
+    """What the shell calls."""
+    sys.exit(main())
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns its exit code."""
     options = parser().parse_args(arguments)
