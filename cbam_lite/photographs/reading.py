@@ -103,9 +103,10 @@ def survey(paths: Iterable[Path]) -> Survey:
     colours = turns = pages = 0
     for path in paths:
         with opened(path) as picture:
-            turns += picture.getexif().get(ORIENTATION, 1) != 1
-            pages += picture.format != "MPO" and getattr(picture, "is_animated", False)  # MPO: what telephones write
             colours += ";16" in str(getattr(picture, "tile", "")) and not deep(picture)
+            if picture.format != "PNG" or "exif" in picture.info:  # a PNG would be read to its end to look for the tag
+                turns += picture.getexif().get(ORIENTATION, 1) != 1
+            pages += picture.format != "MPO" and getattr(picture, "is_animated", False)  # MPO: what telephones write
             if deep(picture):
                 picture.seek(0)
                 bits.append(bits_of(path, int(whole_values(path, picture).max())))

@@ -9,6 +9,7 @@ from layouts import hole, photo, save
 from PIL import Image, ImageOps
 
 from cbam_lite import image_folder, masked_folder, mvtec_folder
+from cbam_lite.photographs.loading import scaled
 
 # ---- 1: a folder with only some classes ------------------------------------------------------------------------------
 
@@ -298,3 +299,30 @@ def test_a12_a_picture_that_is_too_large_is_named(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(ValueError, match=r"huge.png is too large: make it smaller, or raise PIL.Image.MAX_"):
         image_folder(tmp_path, 8)
+
+
+# ---- edges that a small mistake would move ---------------------------------------------------------------------------
+
+
+def test_a3_the_first_value_that_needs_more_bits_gets_them(tmp_path: Path) -> None:
+    deep(tmp_path / "a/1.tif", np.full((8, 8), 1024))
+    assert image_folder(tmp_path, 8).images.unique().tolist() == [64], "1024 * 255 / 4095"
+
+
+def test_a5_a_16_bit_mask_may_be_white_at_255(tmp_path: Path) -> None:
+    save(tmp_path / "crack/1.jpg", photo())
+    deep(tmp_path / "crack/1.png", hole())
+    assert masked_folder(tmp_path, 48).boxes.tolist() == [[15, 16, 24, 24]]
+
+
+def test_a10_masks_without_class_folders_go_by_name(tmp_path: Path) -> None:
+    for name in ("crack/1.png", "good/2.png"):
+        save(tmp_path / "images" / name, photo())
+    save(tmp_path / "masks/1_mask.png", hole())
+    data = masked_folder(tmp_path / "images", 48, masks=tmp_path / "masks")
+    assert data.boxes.tolist() == [[15, 16, 24, 24], [0, 0, 0, 0]]
+
+
+def test_boxes_grow_to_whole_pixels() -> None:
+    assert scaled([(5, 4, 7, 5, "b")], (10, 10), 8, ("a", "b")) == [(4, 3, 6, 4, 1)]
+    assert scaled([(9.9, 9.9, 10, 10, "a")], (10, 10), 2, ("a", "b")) == [(1, 1, 2, 2, 0)]
