@@ -148,6 +148,17 @@ def test_with_groups_whole_groups_are_drawn() -> None:
     assert found.high - found.low > 1.3 * (alone.high - alone.low)  # four photographs of one thing are no four things
 
 
+def test_resamples_without_a_member_say_nothing() -> None:
+    """A class in 2 of 10 groups: in a tenth of the resamples neither is drawn, and 0 / 0 is no share."""
+    groups, member = torch.arange(40) // 4, np.arange(40) < 8
+    hit = np.isin(np.arange(40), [0, 1, 2, 4])  # three of four in one group, one of four in the other
+    found = share(hit, member, Sampling(0.9, groups, 50, 3), "nobody")
+    drawn = localize.draws(10, 50, 3).numpy()[:, :2]
+    samples = [(3 * a + b) / (4 * (a + b)) for a, b in drawn if a + b]
+    assert len(samples) < 50
+    assert [found.low, found.high] == pytest.approx(np.quantile(samples, [0.05, 0.95]))
+
+
 def test_groups_that_are_all_right_are_as_many_draws_as_groups() -> None:
     all_right, member = np.ones(40, bool), np.ones(40, bool)
     found = share(all_right, member, Sampling(groups=torch.arange(40) // 4), "nobody")
