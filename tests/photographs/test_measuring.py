@@ -103,9 +103,14 @@ def test_without_validation_images_it_says_so_and_holds_on_the_test_images(given
 
 @pytest.mark.parametrize(("recall", "threshold"), [(1, 0.1), (0.95, 0.2), (0.9, 0.3), (0.05, 2.0), (0, 2.0)])
 def test_threshold_for_counts_in_whole_defects(recall: float, threshold: float) -> None:
-    scores = np.arange(1, 21) / 10  # 0.95 * 20 is 19 defects, however floats round
+    scores = np.arange(1, 21) / 10
     assert threshold_for(scores, recall) == threshold
     assert threshold_for(scores[:0], recall) is None
+
+
+def test_threshold_for_needs_no_defect_more_because_floats_round() -> None:
+    assert 0.55 * 100 > 55
+    assert threshold_for(np.arange(1, 101) / 100, 0.55) == 0.46  # the 55th from above
 
 
 def test_a_tie_at_the_threshold_counts_as_defect() -> None:
