@@ -65,7 +65,7 @@ def threshold_for(scores: Numbers, recall: float) -> float | None:
     """The highest threshold that finds at least this share of the defects, whose scores (N,) are given."""
     if not len(scores):
         return None
-    needed = max(1, math.ceil(recall * len(scores) - 1e-9))  # 0.95 * 20 is 19, whatever floats say
+    needed = max(1, math.ceil(recall * len(scores) - 1e-9))  # 0.55 * 100 is 55, whatever floats say
     return float(np.sort(scores)[::-1][needed - 1])
 
 

@@ -103,9 +103,14 @@ def test_without_validation_images_it_says_so_and_holds_on_the_test_images(given
 
 @pytest.mark.parametrize(("recall", "threshold"), [(1, 0.1), (0.95, 0.2), (0.9, 0.3), (0.05, 2.0), (0, 2.0)])
 def test_threshold_for_counts_in_whole_defects(recall: float, threshold: float) -> None:
-    scores = np.arange(1, 21) / 10  # 0.95 * 20 is 19 defects, however floats round
+    scores = np.arange(1, 21) / 10
     assert threshold_for(scores, recall) == threshold
     assert threshold_for(scores[:0], recall) is None
+
+
+def test_threshold_for_needs_no_defect_more_because_floats_round() -> None:
+    assert 0.55 * 100 > 55
+    assert threshold_for(np.arange(1, 101) / 100, 0.55) == 0.46  # the 55th from above
 
 
 def test_a_tie_at_the_threshold_counts_as_defect() -> None:
@@ -146,6 +151,17 @@ def test_with_groups_whole_groups_are_drawn() -> None:
     assert [found.low, found.high] == pytest.approx(np.quantile(samples, [0.1, 0.9]))
     alone = share(hit, member, Sampling(0.8), "nobody")
     assert found.high - found.low > 1.3 * (alone.high - alone.low)  # four photographs of one thing are no four things
+
+
+def test_resamples_without_a_member_say_nothing() -> None:
+    """A class in 2 of 10 groups: in a tenth of the resamples neither is drawn, and 0 / 0 is no share."""
+    groups, member = torch.arange(40) // 4, np.arange(40) < 8
+    hit = np.isin(np.arange(40), [0, 1, 2, 4])  # three of four in one group, one of four in the other
+    found = share(hit, member, Sampling(0.9, groups, 50, 3), "nobody")
+    drawn = localize.draws(10, 50, 3).numpy()[:, :2]
+    samples = [(3 * a + b) / (4 * (a + b)) for a, b in drawn if a + b]
+    assert len(samples) < 50
+    assert [found.low, found.high] == pytest.approx(np.quantile(samples, [0.05, 0.95]))
 
 
 def test_groups_that_are_all_right_are_as_many_draws_as_groups() -> None:
