@@ -63,7 +63,7 @@ from cbam_lite.plot import overlay
 from cbam_lite.results import final_accuracy, mean_interval, provenance, read_results, read_scores, read_speed
 from cbam_lite.samples import cat_photo
 from cbam_lite.speed.fused import attend, fuse, unfuse, use_fused, why_not
-from cbam_lite.training.batches import evaluate, flips, predict, shifts_and_mirrors
+from cbam_lite.training.batches import evaluate, flips, lights_and_flips, predict, shifts_and_mirrors
 from cbam_lite.training.checkpoints import load_checkpoint, save_checkpoint
 from cbam_lite.training.defect_nets import defect_net, trained_defect_net
 from cbam_lite.training.defects import make_defects
@@ -105,6 +105,7 @@ __all__ = [
     "image_folder",
     "insert_attention",
     "labelme_folder",
+    "lights_and_flips",
     "load_checkpoint",
     "load_weights",
     "make_defects",

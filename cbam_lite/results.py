@@ -108,6 +108,15 @@ def read_speed(device: str = "cpu") -> dict[str, Any]:
     return json.loads(file.read_text())
 
 
+def read_commands() -> dict[str, Any]:
+    """What ``cbam-lite`` said about the magnetic tiles: "command", "hardware" ... and "commands" with their seconds.
+
+    The file is made by ``experiments/tiles_by_command.py``.
+    """
+    found: dict[str, Any] = json.loads((FOLDER / "tiles_by_command.json").read_text())
+    return found
+
+
 def provenance(experiment: str) -> dict[str, str]:
     """How a file was made, "command", "versions", "hardware", "date" and more; `experiment` is any of the tables.
 

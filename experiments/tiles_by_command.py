@@ -23,6 +23,7 @@ import torch
 from cbam_lite.photographs.command_line import main as cbam_lite
 from cbam_lite.results import FOLDER
 
+LONG = 20  # lists that are longer are only counted
 NEW = 24  # photographs to predict, as if they were new
 
 
@@ -65,10 +66,12 @@ def main() -> None:
 
 
 def forget_the_machine(says: Any, *folders: str) -> None:
-    """Take the folders of this machine out of what was said, and the lists of single photographs."""
+    """Take the folders of this machine out of what was said, and long lists of single photographs."""
     if isinstance(says, dict):
         says.pop("mistakes", None)
-        for key, value in says.items():
+        for key, value in [*says.items()]:
+            if isinstance(value, list) and len(value) > LONG:
+                says[key] = f"{len(value)} of them"
             if isinstance(value, str):
                 for folder in folders:
                     value = value.replace(f"{folder}/", "").replace(folder, "FOLDER")

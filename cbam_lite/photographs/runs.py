@@ -20,7 +20,7 @@ from cbam_lite.photographs.annotations import coco_file, labelme_folder, voc_fol
 from cbam_lite.photographs.folders import image_folder, masked_folder, mvtec_folder
 from cbam_lite.photographs.tables import csv_file
 from cbam_lite.training.checkpoints import load_checkpoint, write_whole
-from cbam_lite.training.defect_nets import ATTENTION, defect_net
+from cbam_lite.training.defect_nets import ATTENTION, trained_defect_net
 from cbam_lite.training.images import LabelledImages
 from cbam_lite.training.splitting import similar_groups, split
 
@@ -42,7 +42,7 @@ class Run:
     network: str = SMALL
     attention: str = "CBAM"
     weights: str | None = "DEFAULT"
-    epochs: int = 20
+    epochs: int = 40
     batch_size: int = 32
     lr: float = 3e-3
     balanced: bool = True
@@ -173,16 +173,20 @@ def good_of(classes: Sequence[str]) -> str | None:
 
 
 def network_of_run(run: Run, *, trained: bool, folder: Path | None = None) -> nn.Module:
-    """The network that a run asks for: with its first weights, or with the best ones that its folder holds."""
+    """The network that a run asks for: with its first weights, or with the last ones that its folder holds.
+
+    The small one starts from what it has learnt on computed defects. Not the epoch of the best accuracy is taken: where
+    most parts are good, that may be one which calls all of them good.
+    """
     weights = None if trained else run.weights
     if run.network == SMALL:
-        model: nn.Module = defect_net(run.attention, num_classes=len(run.classes))
+        model: nn.Module = trained_defect_net(run.attention, num_classes=len(run.classes))[0]  # type: ignore[arg-type]
     else:
         model = pretrained(run.network, len(run.classes), ATTENTION[run.attention], weights=weights, report=None)
     if trained:
         assert folder is not None
-        tensors, _ = load_checkpoint(folder, "best")
-        model.load_state_dict(tensors)
+        tensors, _ = load_checkpoint(folder, "last")
+        model.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
         model.classes = run.classes  # type: ignore[assignment]
     return model.eval()
 

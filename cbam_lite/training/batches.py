@@ -79,6 +79,20 @@ def flips(images: Tensor, g: Generator) -> Tensor:
     return images
 
 
+def lights_and_flips(images: Tensor, g: Generator) -> Tensor:
+    """Each image in other light, and mirrored as `flips` does: what photographs of one surface differ in.
+
+    The values are multiplied by 0.6 to 1.4, then up to 0.15 is added or taken away; what leaves 0 to 1 is cut off.
+
+    Example:
+        >>> lights_and_flips(torch.rand(8, 3, 64, 64), torch.Generator().manual_seed(0)).shape
+        torch.Size([8, 3, 64, 64])
+    """
+    B, C, H, W = randomly("images", images, g).shape
+    gain, offset = torch.rand(2, B, 1, 1, 1, generator=g).to(images)
+    return (flips(images, g) * (0.6 + 0.8 * gain) + 0.3 * offset - 0.15).clamp(0, 1)
+
+
 def shifts_and_mirrors(images: Tensor, g: Generator, pixels: int = 4) -> Tensor:
     """What CIFAR-10 is trained with: each image moved by up to 4 pixels (zeros come in), half of them mirrored.
 

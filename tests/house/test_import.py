@@ -258,6 +258,7 @@ PUBLIC = [
     "image_folder",
     "insert_attention",
     "labelme_folder",
+    "lights_and_flips",
     "load_checkpoint",
     "load_weights",
     "make_defects",
