@@ -9,7 +9,8 @@ from torchvision.models.convnext import CNBlockConfig
 
 from cbam_lite import cam
 from cbam_lite.explaining.gradcam import logit
-from cbam_lite.explaining.methods import METHODS, grad_cam
+from cbam_lite.explaining.layers import channels_last, channels_of
+from cbam_lite.explaining.methods import METHODS, grad_cam, grad_cam_plus_plus, xgrad_cam
 
 SWIN = SwinTransformer([4, 4], 12, [1, 1], [2, 2], [4, 4], num_classes=5)
 TIMM = timm.create_model(
@@ -74,3 +75,30 @@ def test_a_convolution_may_have_any_shape() -> None:
     layer = nn.Conv2d(3, 7, 3, stride=(4, 1), padding=1)
     model = nn.Sequential(nn.Upsample((28, 768)), layer, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     assert cam(model, torch.rand(1, 3, 64, 64), "1", logit(1))["1"].shape == (1, 7, 768)
+
+
+def test_channels_of_each_kind_of_part() -> None:
+    assert channels_of(nn.Conv2d(3, 5, 1)) == {3, 5}
+    assert channels_of(nn.Linear(4, 6)) == {4, 6}
+    assert channels_of(nn.BatchNorm2d(7)) == {7}
+    assert channels_of(nn.LayerNorm((2, 9))) == {9}
+    assert channels_of(nn.ReLU()) == set()
+
+
+def test_inputs_that_are_no_images_tell_nothing_of_the_layout() -> None:
+    """Tokens (B, T) of text have no aspect ratio to compare with."""
+    assert not channels_last(nn.LayerNorm(8), torch.zeros(1, 3, 4, 8), torch.zeros(1, 12))
+    assert channels_last(nn.LayerNorm(8), torch.zeros(1, 3, 4, 8), torch.zeros(1, 3, 30, 40))
+
+
+@pytest.mark.parametrize("method", [grad_cam_plus_plus, xgrad_cam])
+def test_eps_of_another_kind_is_named(method) -> None:
+    A = torch.rand(1, 2, 3, 3)
+    with pytest.raises(ValueError, match=r"^eps=-1 is outside its range: use 0 to inf$"):
+        method(A, A, eps=-1)
+    with pytest.raises(TypeError, match=r"^eps must be a number, got '1' of type str$"):
+        method(A, A, eps="1")
+    with pytest.raises(TypeError, match=r"^A must be a torch\.Tensor \(B, C, h, w\), got list"):
+        method([1.0], A)
+    with pytest.raises(ValueError, match=r"^G has the shape \(2, 3, 3\), expected \(B, C, h, w\)"):
+        method(A, A[0])
