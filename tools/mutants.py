@@ -43,6 +43,7 @@ timeout_constant = 5.0
 # mutmut wraps each function, and what traces, compiles or exports our own code does not get through a wrapper.
 TRACED = "compil or fx_ or jit or exports_with or onnx or extracts or vmap or torch_func or subprocess"
 TESTS_THAT_RUN = f"not ({TRACED} or benchmarks or is_here)"
+CHECKS = {"choose", "positive_int", "number", "whole", "sequence", "tensor", "height_and_width", "a_module", "function"}
 NOTICED = {1, 3, 37, -24, 24, 36, 152, 255}  # a test failed, or it took too long
 
 
@@ -152,13 +153,15 @@ def functions_of(code: str) -> Iterator[tuple[str, ast.AST]]:
 
 
 def without_words(function: ast.AST) -> str:
-    """The function without its name and without the texts that it raises."""
+    """The function without its name, and without the texts that it raises or hands to a check, which raises them."""
     copy = ast.parse(ast.unparse(function)).body[0]
     for node in ast.walk(copy):
-        if isinstance(node, ast.Raise | ast.JoinedStr):
-            for part in ast.walk(node):
-                if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                    part.value = ""
+        parts = ast.walk(node) if isinstance(node, ast.Raise | ast.JoinedStr) else iter(())
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CHECKS:
+            parts = iter(node.args)
+        for part in parts:
+            if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                part.value = ""
     assert isinstance(copy, ast.FunctionDef | ast.AsyncFunctionDef)
     copy.name = "f"
     return ast.unparse(copy)

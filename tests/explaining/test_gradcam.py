@@ -318,3 +318,15 @@ def test_weights_are_trainable_again_also_after_an_error() -> None:
 def test_classes_below_zero_are_named() -> None:  # on CUDA they would end the process
     with pytest.raises(ValueError, match="classes -1 to 3 of 5 outputs"):
         cam(network(), torch.rand(2, 3, 64, 64), "layer3", logit([-1, 3]))
+
+
+def test_a_wrapped_network_is_asked_itself() -> None:
+    """What torch.compile wraps: hooks on compiled code would stay silent, so the network inside runs."""
+    network, images = defect_net("CBAM").eval(), torch.rand(2, 3, 64, 64)
+
+    def not_called(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> None:
+        raise AssertionError("the compiled code was asked for")
+
+    wrapped = torch.compile(network, backend=not_called)
+    maps = cam(wrapped, images, "layer4", logit(1))["layer4"]
+    torch.testing.assert_close(maps, cam(network, images, "layer4", logit(1))["layer4"])

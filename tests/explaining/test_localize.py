@@ -319,6 +319,7 @@ def test_draws_are_resamples_of_N() -> None:
 
 def test_percentiles() -> None:
     assert percentiles(torch.arange(101.0), 0.9) == pytest.approx((5, 95))
+    assert percentiles(torch.arange(101.0)) == pytest.approx((2.5, 97.5))
 
 
 def test_paired_bootstrap_covers_the_true_difference_as_often_as_it_says() -> None:

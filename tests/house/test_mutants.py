@@ -1,5 +1,6 @@
 """`make mutants`: which mutants count, which are noticed, and how a survivor is named."""
 
+import ast
 import json
 from pathlib import Path
 
@@ -85,3 +86,13 @@ def test_the_copy_holds_what_git_knows_and_a_configuration(tmp_path: Path, monke
     assert 'only_mutate = ["cbam_lite/networks/cost.py"]' in config
     assert json.dumps(["tests/networks"]) in config
     assert (folder / "tests" / "conftest.py").is_file()
+
+
+def test_the_name_of_an_argument_that_a_check_says_is_a_word() -> None:
+    before, renamed, other = (
+        ast.parse(f"def f(x):\n    return {call}").body[0]
+        for call in ("number('x', x, 0)", "number('XXxXX', x, 0)", "number('x', x, 1)")
+    )
+    assert mutants.without_words(before) == mutants.without_words(renamed) != mutants.without_words(other)
+    a, b = (ast.parse(f"def f(x):\n    return METHODS[{key!r}]").body[0] for key in ("CAM", "cam"))
+    assert mutants.without_words(a) != mutants.without_words(b)  # no check, so it is more than a word
