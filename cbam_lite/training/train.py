@@ -219,9 +219,10 @@ def fit(
     store = Store(checkpoint, model, optimizer, scaler, settings)
     history = store.resume()
     remember_classes(model, train)
-    if len(history):
-        done = "complete, nothing is left to train" if len(history) == epochs else "and the training goes on"
-        print(f"{checkpoint} holds {len(history)} of {epochs} epochs of this training: {done}.")
+    if len(history) == epochs:
+        print(f"{checkpoint} holds all {epochs} epochs of this training: nothing is left to train.")
+    elif len(history) and progress:
+        print(f"{checkpoint} holds {len(history)} of {epochs} epochs of this training, which goes on from there.")
 
     with reproducible(device), bar(steps, history, batches, progress) as tick:
         try:

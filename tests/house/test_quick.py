@@ -14,7 +14,7 @@ import quick
         ("cbam_lite/attention/inputs.py", ["tests/attention"]),  # no test of that name: all of the folder
         ("cbam_lite/networks/weight_names.py", ["tests/networks"]),
         ("cbam_lite/attention/__init__.py", ["tests/house/test_import.py", "tests/house/test_layout.py"]),
-        ("cbam_lite/plot.py", ["tests/test_plot.py"]),
+        ("cbam_lite/plot.py", ["tests/test_plot.py", "tests/test_plot_artists.py"]),
         ("cbam_lite/version.py", []),
         ("tests/networks/test_cost.py", ["tests/networks/test_cost.py"]),
         ("tests/attention/reference.py", ["tests/attention"]),

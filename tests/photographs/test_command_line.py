@@ -87,7 +87,7 @@ def test_the_same_command_goes_on_and_another_is_refused(folder: Path, capsys: p
     before = Path("run/run.json").read_bytes()
     capsys.readouterr()
     assert main(TRAIN) == 0
-    assert "holds 2 of 2 epochs of this training: complete" in capsys.readouterr().err
+    assert "holds all 2 epochs of this training: nothing is left to train" in capsys.readouterr().err
     assert Path("run/run.json").read_bytes() == before
     assert main([*TRAIN, "--seed", "1"]) == 1
     assert "run holds another training, seed 0 there, 1 here: give another --out" in capsys.readouterr().err

@@ -186,7 +186,7 @@ def test_a_finished_training_is_not_made_again(tmp_path: Path, capsys: pytest.Ca
     second = fit(other, data, data, augment=interrupting(1, press_ctrl_c), checkpoint=tmp_path, **OPTIONS)  # type: ignore[arg-type]
     assert second.columns == first.columns
     assert same(model.state_dict(), other.state_dict())
-    said = f"{tmp_path} holds 4 of 4 epochs of this training: complete, nothing is left to train.\n"
+    said = f"{tmp_path} holds all 4 epochs of this training: nothing is left to train.\n"
     assert capsys.readouterr().out == said
 
 
