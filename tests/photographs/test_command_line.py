@@ -134,7 +134,7 @@ def test_errors_are_named_and_have_an_exit_code(
     assert "Traceback" not in captured.err
 
 
-@pytest.mark.parametrize("arguments", [[], ["trian"], ["train", "plates"], ["describe", "plates", "--size", "big"]])
+@pytest.mark.parametrize("arguments", [[], ["trainn"], ["train", "plates"], ["describe", "plates", "--size", "big"]])
 def test_what_is_mistyped_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
