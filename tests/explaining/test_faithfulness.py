@@ -362,3 +362,27 @@ def test_road_draws_noise_for_each_image_and_seed() -> None:
     assert torch.equal(where, (order(maps, 0) < 32)[0])  # no equal values, so the seed of the noise is all that differs
     assert not torch.equal(seen[0][0], seen[4][0])
     assert torch.equal(seen[4][1], impute(images[1], where, seed=6))
+
+
+def test_a_small_image_is_blurred_to_its_mean() -> None:
+    """Below 32 pixels there is one cell, so nothing is left but the mean colour."""
+    images = torch.rand(2, 3, 20, 31)
+    torch.testing.assert_close(blurred(images), images.mean((2, 3), keepdim=True).expand_as(images))
+
+
+def test_blurred_cells_have_their_value_in_the_middle() -> None:
+    """Half a cell from the border; at the border itself the bicubic curve goes beyond it."""
+    images = torch.zeros(1, 1, 16, 32)
+    images[..., 16:] = 1
+    row = blurred(images)[0, 0, 0]
+    assert row[0] < -1e-3
+    assert row[-1] > 1 + 1e-3
+    assert row[15:17].mean() == pytest.approx(0.5)
+
+
+def test_no_images_and_odd_classes_are_named() -> None:
+    none = torch.zeros(0, 3, 8, 8)
+    with pytest.raises(ValueError, match=r"^images has the shape \(0, 3, 8, 8\), but at least 1 is needed"):
+        deletion(nn.Identity(), none, torch.zeros(0, 8, 8), probability(0))
+    with pytest.raises(TypeError, match=r"^classes='pit' must be whole numbers"):
+        probability("pit")  # type: ignore[arg-type]

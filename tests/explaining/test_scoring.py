@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cbam_lite import localize, make_defects, score
 from cbam_lite.explaining.gradcam import positive, resize
-from cbam_lite.explaining.scoring import METRICS, LocalisationScores
+from cbam_lite.explaining.scoring import METRICS, LocalisationScores, two_digits
 
 
 @pytest.fixture(scope="module")
@@ -166,3 +166,7 @@ def test_what_does_not_fit_is_refused(given, change, says: str) -> None:
 def test_groups_of_another_length_are_refused(given) -> None:
     with pytest.raises(ValueError, match="2 groups for 24 masks"):
         score(*given, groups=torch.tensor([0, 1]))
+
+
+def test_what_is_undefined_is_a_dash() -> None:
+    assert (two_digits(0.125), two_digits(math.nan), two_digits(math.inf)) == ("0.12", "–", "–")

@@ -212,3 +212,9 @@ def test_a12_a_transform_without_a_generator_is_explained(transform) -> None:
 def test_the_bar_shows_the_last_validation(capsys: pytest.CaptureFixture[str]) -> None:
     fit(small_net(), pictures(), pictures(seed=1), **OPTIONS | {"progress": True})
     assert "valid=" in capsys.readouterr().err
+
+
+def test_names_and_kinds_are_said() -> None:
+    assert name_of(functools.partial(shifts_and_mirrors, 2, pixels=3)) == "shifts_and_mirrors(2, pixels=3)"
+    with pytest.raises(ValueError, match=r"^loss gave float for 8 images"):
+        fit(small_net(), pictures(), loss=lambda logits, labels: 0.5, **OPTIONS)

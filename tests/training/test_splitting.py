@@ -86,8 +86,9 @@ def test_a7_groups_that_are_too_large_are_said() -> None:
         torch.zeros(1391, 3, 1, 1, dtype=torch.uint8), torch.zeros(1391).long(), ("a",), groups=groups
     )
     said = r"part 2 of the split has 530 of 1391 images, 38% instead of 30%.* the largest has 750 images"
-    with pytest.warns(UserWarning, match=said):
+    with pytest.warns(UserWarning, match=said) as told:
         train, test = split(data, 0.3)
+    assert {warning.filename for warning in told} == {__file__}  # the line that called
     assert test.groups is not None
     assert test.groups.unique().tolist() == [1]
 
@@ -125,3 +126,9 @@ def test_three_parts() -> None:
 def test_three_parts_that_cannot_be(share: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="leaves one part empty"):
         split(pictures(10), share)
+
+
+def test_any_whole_number_is_a_seed() -> None:
+    data = make_defects(40)
+    assert [len(part) for part in split(data, 0.25, seed=-(2**63))] == [30, 10]
+    assert [len(part) for part in split(data, 0.25, seed=-1000)] == [30, 10]
