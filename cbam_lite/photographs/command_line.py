@@ -7,6 +7,7 @@ and the same command goes on). With ``--json`` the standard output is JSON and n
 import argparse
 import contextlib
 import json
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -239,8 +240,14 @@ def say(words: str) -> None:
 
 
 def command() -> None:
-    """What the shell calls."""
-    sys.exit(main())
+    """What the shell calls. A reader that leaves early, as `head` does, is no error of ours."""
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
+        code = 1
+    sys.exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

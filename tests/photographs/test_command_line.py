@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -37,6 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+HERE = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
 PARTS = ["--groups", r"part(\d+)", "--size", "32"]
 TRAIN = ["train", "plates", "--out", "run", *PARTS, "--epochs", "2", "--batch-size", "16", "--valid", "0.25"]
 TRAIN += ["--test", "0.25", "--quiet", "--device", "cpu"]
@@ -139,6 +143,17 @@ def test_what_is_mistyped_ends_with_2(arguments: list[str], capsys: pytest.Captu
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
+
+
+def test_a_reader_that_leaves_early_sees_no_traceback(folder: Path) -> None:
+    start = "from cbam_lite.photographs.command_line import command; command()"
+    words = [sys.executable, "-c", start, "describe", "plates", *PARTS]
+    done = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=HERE)
+    assert done.stdout is not None
+    done.stdout.close()
+    _, said = done.communicate()
+    assert "Traceback" not in said
+    assert done.returncode == 1
 
 
 def test_a_damaged_run_is_named(folder: Path) -> None:
