@@ -198,7 +198,7 @@ def words_of_train(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", required=True, metavar="RUN", help="the folder for the training")
     command.add_argument("--network", default=Run.network, help="small (default), or one of torchvision: resnet18 ...")
     command.add_argument("--attention", choices=list(ATTENTION), default=Run.attention)
-    command.add_argument("--weights", default=Run.weights, help="of torchvision's network (DEFAULT)")
+    command.add_argument("--weights", default=Run.weights, help="of torchvision's network (DEFAULT), or none")
     command.add_argument("--epochs", type=int, default=Run.epochs)
     command.add_argument("--batch-size", type=int, default=Run.batch_size)
     command.add_argument("--lr", type=float, default=Run.lr)

@@ -41,7 +41,7 @@ class Run:
     bits: int | None = None
     network: str = SMALL
     attention: str = "CBAM"
-    weights: str | None = "DEFAULT"
+    weights: str = "DEFAULT"
     epochs: int = 40
     batch_size: int = 32
     lr: float = 3e-3
@@ -178,7 +178,7 @@ def network_of_run(run: Run, *, trained: bool, folder: Path | None = None) -> nn
     The small one starts from what it has learnt on computed defects. Not the epoch of the best accuracy is taken: where
     most parts are good, that may be one which calls all of them good.
     """
-    weights = None if trained else run.weights
+    weights = None if trained or run.weights == "none" else run.weights
     if run.network == SMALL:
         model: nn.Module = trained_defect_net(run.attention, num_classes=len(run.classes))[0]  # type: ignore[arg-type]
     else:

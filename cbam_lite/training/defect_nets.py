@@ -15,12 +15,12 @@ from cbam_lite.training.defects import CLASSES
 SHIPPED = Path(__file__).with_name("shipped")
 
 
-def small_cbam(channels: int) -> CBAM:
-    return CBAM(channels, hidden=max(4, channels // 8))
+def small_cbam(channels: int, **options: Any) -> CBAM:
+    return CBAM(channels, hidden=max(4, channels // 8), **options)
 
 
-def small_se(channels: int) -> SqueezeExcitation:
-    return SqueezeExcitation(channels, hidden=max(4, channels // 8))
+def small_se(channels: int, **options: Any) -> SqueezeExcitation:
+    return SqueezeExcitation(channels, hidden=max(4, channels // 8), **options)
 
 
 ATTENTION: dict[str, AttentionMaker | None] = {

@@ -86,6 +86,15 @@ def test_export(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert Path("model.onnx").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize("attention", ["plain", "SE", "ECA", "CBAM"])
+def test_a_network_of_torchvision(attention: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torchvision")
+    assert main([*TRAIN, "--network", "resnet18", "--weights", "none", "--attention", attention, "--epochs", "1"]) == 0
+    capsys.readouterr()
+    assert main(["report", "run", "--json"]) == 0
+    assert said(capsys)["layer"].startswith("network.layer3")  # layer4 has one place of 32 pixels
+
+
 def test_the_same_command_goes_on_and_another_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(TRAIN) == 0
     before = Path("run/run.json").read_bytes()
