@@ -64,7 +64,7 @@ def test_errors_name_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
         pretrained("resnet18", 2, weights=None, where="layer4")
     with pytest.raises(ValueError, match="no residual blocks"):
         pretrained("vgg11", 2, CBAM, weights=None)
-    with pytest.raises(ValueError, match="ends in Conv2d, and a head is a linear layer"):
+    with pytest.raises(ValueError, match=r"^Sequential ends in Conv2d, and a head is a linear layer"):
         replace_head(nn.Sequential(nn.Conv2d(3, 4, 3)), 2)
     with pytest.raises(ValueError, match="ends in NoneType"):
         replace_head(nn.ReLU(), 2)
