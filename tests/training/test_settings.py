@@ -1,6 +1,7 @@
 """What a training is of: other data, other classes or another loss are never mistaken for the same."""
 
 import functools
+import math
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from torch.utils.data import Dataset, TensorDataset
 
 from cbam_lite import LabelledImages, evaluate, fit, flips, predict, shifts_and_mirrors
 from cbam_lite.training.settings import balanced, fingerprint, labels_of, loss_of, name_of
+from cbam_lite.training.store import History, Store
 
 OPTIONS = {"epochs": 2, "batch_size": 8, "lr": 1e-2, "progress": False}
 
@@ -218,3 +220,12 @@ def test_names_and_kinds_are_said() -> None:
     assert name_of(functools.partial(shifts_and_mirrors, 2, pixels=3)) == "shifts_and_mirrors(2, pixels=3)"
     with pytest.raises(ValueError, match=r"^loss gave float for 8 images"):
         fit(small_net(), pictures(), loss=lambda logits, labels: 0.5, **OPTIONS)
+
+
+def test_without_validation_the_store_keeps_the_lowest_loss() -> None:
+    model, history = small_net(), History()
+    store = Store(None, model, torch.optim.AdamW(model.parameters()), torch.amp.GradScaler("cpu", enabled=False), {})
+    for epoch, loss in enumerate((3.0, 1.0, 2.0), 1):
+        history.append(epoch, 0.1, loss, 0.5, math.nan, math.nan, 1.0)
+        store.keep(history)
+    assert (store.best_epoch, history.best_epoch) == (2, 2)
