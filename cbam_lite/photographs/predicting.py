@@ -21,8 +21,9 @@ from cbam_lite.networks.modes import evaluating
 from cbam_lite.photographs.maps import Pixels, device_of, encoded, heat, last_map, maps_of
 from cbam_lite.photographs.reading import existing, read_image, resized, survey
 from cbam_lite.photographs.report import made
-from cbam_lite.photographs.resuming import checked_names, fingerprint, name_of, photographs_in, resumed, ticking
+from cbam_lite.photographs.resuming import checked_names, photographs_in, resumed, ticking, weights_hash
 from cbam_lite.training.batches import one_for_each
+from cbam_lite.training.settings import name_of
 
 LARGEST = 1024  # the longer side of an overlay, in pixels
 
@@ -112,7 +113,11 @@ def predict_folder(
     if overlays:
         layer = layer or last_map(model, torch.rand(3, size, size))
     settings: Any = {"classes": names, "size": size, "layer": layer if overlays else None, "overlays": overlays}
-    settings |= {"method": name_of(method), "width": positive_int("width", width), "model": fingerprint(model)}
+    settings |= {
+        "method": method if isinstance(method, str) else name_of(method),
+        "width": positive_int("width", width),
+        "model": weights_hash(model),
+    }
     bits = bits_of_all(paths) if bits is None else bits
     settings |= {"bits": bits}
     table = root / "predictions.csv"

@@ -5,7 +5,6 @@ import csv
 import hashlib
 import io
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,25 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from cbam_lite.explaining.methods import METHODS, Method, Name
+from cbam_lite.photographs.finding import images_below
 
 
 def photographs_in(source: Path, out: Path) -> list[Path]:
-    """All files that Pillow may read, sorted; no hidden ones, none in `out`. Links to folders are followed."""
-    from PIL import Image  # comes with Matplotlib
-
-    endings, found, seen = set(Image.registered_extensions()), [], set()
-    for here, folders, files in os.walk(source, followlinks=True):
-        real = os.path.realpath(here)
-        inside = Path(real) == out.resolve()
-        if real in seen or inside:  # a link may lead back
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        shown = [Path(here, name) for name in files if not name.startswith(".")]
-        found += [path for path in shown if path.suffix.lower() in endings]
-    return sorted(found)
+    """All images below a folder, as the loaders find them, but for what lies in `out`."""
+    return [path for path in images_below(source).images if out.resolve() not in path.resolve().parents]
 
 
 def checked_names(classes: Sequence[str]) -> list[str]:
@@ -42,11 +28,7 @@ def checked_names(classes: Sequence[str]) -> list[str]:
     return list(classes)
 
 
-def name_of(method: Name | Method) -> str:
-    return method if isinstance(method, str) and method in METHODS else getattr(method, "__qualname__", repr(method))
-
-
-def fingerprint(model: nn.Module) -> str:
+def weights_hash(model: nn.Module) -> str:
     """A hash of all weights and statistics of a model, and of their names."""
     digest = hashlib.sha256(type(model).__qualname__.encode())
     for name, values in model.state_dict().items():

@@ -1,10 +1,10 @@
 """A table that names a file and its class in each row."""
 
 import csv
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from cbam_lite.checks import a_path
 from cbam_lite.photographs.finding import count, some
 from cbam_lite.photographs.loading import Groups, Photograph, loaded, side
 from cbam_lite.photographs.reading import existing
@@ -63,9 +63,7 @@ def csv_file(
 
 def existing_file(file: str | Path, what: str) -> Path:
     """The file as a path, ``~`` replaced by the home folder, or an error that says what it should be."""
-    if not isinstance(file, str | os.PathLike):
-        raise TypeError(f"file must be a path, got {file!r} of type {type(file).__name__}")
-    found = Path(file).expanduser()
+    found = a_path("file", file)
     if not found.is_file():
         raise FileNotFoundError(f"{found} is not a file: give {what}")
     return found
