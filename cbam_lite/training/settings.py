@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -30,6 +30,11 @@ def fingerprint(data: Dataset[Any] | None) -> str:
         tensors, words = data.tensors, ""
     else:
         return f"{type(data).__qualname__} of {len(data)}"  # type: ignore[arg-type]
+    return hash_of(words, tensors)
+
+
+def hash_of(words: str, tensors: Iterable[Tensor]) -> str:
+    """A short hash of a text and some tensors."""
     digest = hashlib.sha256(words.encode())
     for tensor in tensors:
         digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())

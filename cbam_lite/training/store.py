@@ -19,8 +19,9 @@ class History:
     """What happened in each epoch, column by column: ``plt.plot(history["epoch"], history["valid_accuracy"])``.
 
     Columns are "epoch" (from 1), "lr" (at the end of the epoch), "train_loss", "train_accuracy", "valid_loss",
-    "valid_accuracy" (NaN without validation images; accuracies from 0 to 1) and "seconds" (of the epoch).
-    `interrupted` tells that Ctrl-C ended the training.
+    "valid_accuracy" (NaN without validation images; accuracies from 0 to 1) and "seconds" (of the epoch). A detector
+    has the parts of its loss and "valid_AP50" instead of accuracies. `score` names the column by which the best epoch
+    is chosen; `interrupted` tells that Ctrl-C ended the training.
 
     Example:
         >>> history = fit(defect_net("SE"), make_defects(16), epochs=2)
@@ -30,6 +31,7 @@ class History:
 
     columns: dict[str, list[float]] = dataclasses.field(default_factory=lambda: {name: [] for name in COLUMNS})
     interrupted: bool = False
+    score: str = "valid_accuracy"
 
     def __getitem__(self, name: str) -> list[float]:
         return self.columns[name]
@@ -40,20 +42,20 @@ class History:
     def __repr__(self) -> str:
         if not len(self):
             return "History of no epoch"
-        last = ", ".join(f"{name} {self[name][-1]:.3f}" for name in COLUMNS[2:-1])
+        last = ", ".join(f"{name} {self[name][-1]:.3f}" for name in [*self.columns][2:-1])
         end = ", interrupted" if self.interrupted else ""
         return f"History of {len(self)} epochs in {sum(self['seconds']):.0f} s{end}; the last: {last}"
 
     @property
     def best_epoch(self) -> int:
-        """The first epoch with the highest ``valid_accuracy``, or without validation with the lowest ``train_loss``."""
-        accuracy, loss = self["valid_accuracy"], self["train_loss"]
-        scores = [-value for value in loss] if any(map(math.isnan, accuracy)) else accuracy
+        """The first epoch with the highest score, or without validation with the lowest ``train_loss``."""
+        measured, loss = self[self.score], self["train_loss"]
+        scores = [-value for value in loss] if any(map(math.isnan, measured)) else measured
         return 1 + scores.index(max(scores)) if scores else 0
 
     def append(self, *values: float) -> None:
         """One more epoch; values in the order of the columns."""
-        for name, value in zip(COLUMNS, values, strict=True):
+        for name, value in zip(self.columns, values, strict=True):
             self.columns[name].append(value)
 
 
@@ -86,7 +88,7 @@ class Store:
         """
         if spoilt := self.spoilt(self.model.state_dict()):
             raise FloatingPointError(f"{spoilt} holds NaN or infinity")
-        score = history["valid_accuracy"][-1]
+        score = history[history.score][-1]
         score = -history["train_loss"][-1] if math.isnan(score) else score
         facts = {"settings": self.settings, "history": history.columns}
         if score > self.best_score:
@@ -100,10 +102,10 @@ class Store:
                 tensors |= {f"optimizer.{number}.{name}": value for name, value in moments.items()}
             save_checkpoint(self.folder, "last", tensors, facts | {"scaler": self.scaler.state_dict()})
 
-    def resume(self) -> History:
-        """The history to go on from; model and optimiser hold the state of its last epoch."""
+    def resume(self, beginning: History) -> History:
+        """The history to go on from, or this one; model and optimiser hold the state of its last epoch."""
         if self.folder is None or not (self.folder / "last.json").is_file():
-            return History()
+            return beginning
         tensors, facts = load_checkpoint(self.folder, "last")
         best, best_facts = load_checkpoint(self.folder, "best")
         if not {"settings", "history", "scaler"} <= facts.keys() or not {"epoch", "score"} <= best_facts.keys():
@@ -125,7 +127,7 @@ class Store:
         self.optimizer.load_state_dict(state)
         self.scaler.load_state_dict(facts["scaler"])
         self.best, self.best_epoch, self.best_score = best, best_facts["epoch"], best_facts["score"]
-        return History(facts["history"])
+        return dataclasses.replace(beginning, columns=facts["history"])
 
     def other(self, there: dict[str, Any]) -> str:
         """Which settings differ, there and here."""

@@ -1,13 +1,7 @@
-"""Train a classifier: one function, `fit`, whose loop stands in the open, and what it keeps on disk.
+"""Train a classifier: `fit`, whose loop is in `loop`."""
 
-Equal seeds give equal weights, bit for bit on one machine with one number of threads. So does a training that was
-interrupted and went on: whatever is random in an epoch depends on the seed and the number of the epoch alone.
-"""
-
-import contextlib
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,40 +9,21 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
-from cbam_lite.checks import a_module, choose, function, number, output_of, positive_int, whole
+from cbam_lite.checks import function, output_of
 from cbam_lite.training.batches import (
     Augmentation,
     batch,
     classes_of,
-    cross_entropy,
     evaluate,
     one_for_each,
     same_classes,
     size_of,
 )
+from cbam_lite.training.loop import autocast, checked_device, run
 from cbam_lite.training.settings import Loss, fingerprint, loss_of, name_of
-from cbam_lite.training.store import History, Store
+from cbam_lite.training.store import History
 
-# ---- what is given --------------------------------------------------------------------------------------------------
-
-
-def checked_device(device: torch.device | str | int | None) -> torch.device:
-    """The device of that name; None takes CUDA where there is one."""
-    try:
-        found = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device is None else device)
-        torch.empty(0, device=found)
-    except (RuntimeError, TypeError, AssertionError) as error:  # torch's words for unknown names and missing hardware
-        raise ValueError(
-            f"device={device!r} is not to be had here: use 'cpu', or 'cuda' with a GPU ({error})"
-        ) from error
-    return found
-
-
-def checked_model(model: nn.Module) -> nn.Module:
-    """The model, if there is a weight to train."""
-    if not any(parameter.requires_grad for parameter in a_module("model", model).parameters()):
-        raise ValueError(f"model: {type(model).__name__} has no weight to train: use model.requires_grad_()")
-    return model
+# ---- one batch ------------------------------------------------------------------------------------------------------
 
 
 def augmented(augment: Augmentation | None, images: Tensor, g: Generator) -> Tensor:
@@ -72,37 +47,11 @@ def augmented(augment: Augmentation | None, images: Tensor, g: Generator) -> Ten
     return changed
 
 
-# ---- one step -------------------------------------------------------------------------------------------------------
-
-
-def schedule(step: int, steps: int) -> float:
-    """The share of the highest learning rate at this step (from 0): up in a tenth of the steps, down along a cosine."""
-    rise = max(1, steps // 10)
-    if step < rise:
-        return (step + 1) / rise
-    return (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise))) / 2
-
-
-def training_step(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    images: Tensor,
-    labels: Tensor,
-    loss_of_batch: Loss = cross_entropy,
-) -> tuple[float, int]:
-    """Forward, backward, update; returns the loss and how many images were right. A loss that is no number raises."""
-    dtype = torch.float16 if scaler.is_enabled() else torch.bfloat16
-    with torch.autocast(images.device.type, dtype, enabled=images.is_cuda):
+def loss_and_right(model: nn.Module, images: Tensor, labels: Tensor, loss_of_batch: Loss) -> tuple[Tensor, int]:
+    """The loss of one batch, and how many of its images were right."""
+    with autocast(images.device):
         logits = one_for_each(logits_of(model, images), len(images))
-    loss = loss_of_batch(logits.float(), labels)
-    if not math.isfinite(loss.item()):
-        raise FloatingPointError(f"the loss is {loss.item()}")
-    optimizer.zero_grad()
-    scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-    scaler.step(optimizer)
-    scaler.update()
-    return loss.item(), int((logits.argmax(1) == labels).sum())
+    return loss_of_batch(logits.float(), labels), int((logits.argmax(1) == labels).sum())
 
 
 def logits_of(model: nn.Module, images: Tensor) -> Any:
@@ -118,7 +67,7 @@ def logits_of(model: nn.Module, images: Tensor) -> Any:
         ) from error
 
 
-# ---- all steps ------------------------------------------------------------------------------------------------------
+# ---- all of them ----------------------------------------------------------------------------------------------------
 
 
 def fit(
@@ -192,71 +141,41 @@ def fit(
     if valid is not None:
         size_of("valid", valid)
         same_classes("train", train, "valid", valid)
-    choose("keep", keep, ("last", "best"))
     loss_of_batch = loss_of(loss, class_weights, train)
     if augment is not None:
         function("augment", augment, "give one of images and a torch.Generator, flips for example")
-    batches = math.ceil(N / positive_int("batch_size", batch_size))
-    steps = batches * positive_int("epochs", epochs)
-    lr, weight_decay = number("lr", lr), number("weight_decay", weight_decay, 0)
-    if lr <= 0:
-        raise ValueError(f"lr={lr} must be above 0: 3e-3 is a good first try for AdamW")
-    seed = whole("seed", seed, -(2**48), 2**48)
     device = checked_device(device)
-    optimizer = torch.optim.AdamW(checked_model(model).to(device).parameters(), lr, weight_decay=weight_decay)
-    half = device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
-    scaler = torch.amp.GradScaler(device.type, enabled=half)
-    settings: dict[str, Any] = {"images": N, "epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
-    settings |= {
-        "weight_decay": weight_decay,
-        "augment": name_of(augment),
-        "loss": name_of(loss),
-        "classes": classes_of(train),
-    }
+    settings: dict[str, Any] = {"augment": name_of(augment), "loss": name_of(loss), "classes": classes_of(train)}
     settings |= {"class_weights": class_weights if isinstance(class_weights, str | None) else [*class_weights]}
     if checkpoint is not None:
         settings |= {"train": fingerprint(train), "valid": fingerprint(valid)}
-    store = Store(checkpoint, model, optimizer, scaler, settings)
-    history = store.resume()
-    remember_classes(model, train)
-    if len(history) == epochs:
-        print(f"{checkpoint} holds all {epochs} epochs of this training: nothing is left to train.")
-    elif len(history) and progress:
-        print(f"{checkpoint} holds {len(history)} of {epochs} epochs of this training, which goes on from there.")
 
-    with reproducible(device), bar(steps, history, batches, progress) as tick:
-        try:
-            for epoch in range(len(history) + 1, epochs + 1):
-                torch.manual_seed(seed * 10_007 + epoch)  # for dropout
-                g, start = Generator().manual_seed(seed * 10_007 + epoch), time.perf_counter()
-                model.train()
-                losses, right = 0.0, 0
-                for step, index in enumerate(torch.split(torch.randperm(N, generator=g), batch_size)):
-                    images, labels = batch(train, index, device)
-                    images = augmented(augment, images, g)
-                    rate = lr * schedule((epoch - 1) * batches + step, steps)
-                    for group in optimizer.param_groups:
-                        group["lr"] = rate
-                    of_step, right_here = training_step(model, optimizer, scaler, images, labels, loss_of_batch)
-                    losses, right = losses + of_step * len(labels), right + right_here
-                    tick(of_step)
-                measured = (math.nan, math.nan) if valid is None else evaluate(model, valid)
-                history.append(epoch, rate, losses / N, right / N, *measured, time.perf_counter() - start)
-                store.keep(history)
-        except FloatingPointError as error:
-            raise FloatingPointError(
-                f"{error} in epoch {epoch}, step {step + 1}, at a learning rate of {rate:.2g}: use a smaller lr than "
-                f"{lr:g}, and look for values in the images that are no numbers. The model holds {store.restore()}"
-            ) from None
-        except KeyboardInterrupt:
-            if not len(history):
-                raise
-            history.interrupted = True
-            print(f"Stopped in epoch {len(history) + 1} of {epochs}. The model holds {store.restore()}")
-    model.eval()
-    if keep == "best" and not history.interrupted:
-        store.restore()
-    return history
+    def forward(index: Tensor, g: Generator) -> tuple[Tensor, tuple[float]]:
+        images, labels = batch(train, index, device)
+        loss, right = loss_and_right(model, augmented(augment, images, g), labels, loss_of_batch)
+        return loss, (right,)
+
+    def measure() -> tuple[float, float]:
+        return (math.nan, math.nan) if valid is None else evaluate(model, valid)
+
+    return run(
+        model,
+        N,
+        forward,
+        measure,
+        History(),
+        settings,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        weight_decay=weight_decay,
+        keep=keep,
+        seed=seed,
+        device=device,
+        checkpoint=checkpoint,
+        progress=progress,
+        prepare=lambda: remember_classes(model, train),
+    )
 
 
 def remember_classes(model: nn.Module, data: Dataset[Any]) -> None:
@@ -264,35 +183,3 @@ def remember_classes(model: nn.Module, data: Dataset[Any]) -> None:
     names = classes_of(data)
     if names is not None:
         model.classes = names  # type: ignore[assignment]
-
-
-@contextlib.contextmanager
-def reproducible(device: torch.device) -> Iterator[None]:
-    """Inside, cuDNN is deterministic; afterwards the global random numbers go on as if nothing had been drawn."""
-    devices = [device] if device.type == "cuda" else []
-    with (
-        torch.random.fork_rng(devices),
-        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
-    ):
-        yield
-
-
-@contextlib.contextmanager
-def bar(steps: int, history: History, batches: int, shown: bool) -> Iterator[Callable[[float], None]]:
-    """A progress bar over all steps; what it yields is called with the loss of each."""
-    if not shown:
-        yield lambda loss: None
-        return
-    try:
-        from tqdm import tqdm
-    except ImportError as error:
-        raise ImportError("the progress bar needs tqdm: pip install tqdm, or use progress=False") from error
-    with tqdm(total=steps, initial=len(history) * batches, unit="step") as shown_bar:
-
-        def tick(loss: float) -> None:
-            valid = history["valid_accuracy"][-1:]  # of the last epoch, once there is one
-            said = {"valid": f"{valid[0]:.3f}"} if valid and not math.isnan(valid[0]) else {}
-            shown_bar.set_postfix(loss=f"{loss:.3f}", **said, refresh=False)
-            shown_bar.update()
-
-        yield tick

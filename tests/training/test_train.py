@@ -28,7 +28,8 @@ from cbam_lite import (
 )
 from cbam_lite.training.batches import batch, cross_entropy
 from cbam_lite.training.store import History, Store
-from cbam_lite.training.train import schedule, training_step
+from cbam_lite.training.loop import schedule, update
+from cbam_lite.training.train import loss_and_right
 
 State = dict[str, Tensor]
 
@@ -361,7 +362,8 @@ def test_a_step_skips_no_image_and_updates_once() -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     images, labels = batch(bright_or_dark(6), torch.arange(6))
     before, logits = model[1].bias.detach().clone(), model(images)
-    loss, right = training_step(model, optimizer, torch.amp.GradScaler("cpu", enabled=False), images, labels)
+    loss_here, right = loss_and_right(model, images, labels, cross_entropy)
+    loss = update(optimizer, torch.amp.GradScaler("cpu", enabled=False), loss_here)
     assert loss == pytest.approx(nn.functional.cross_entropy(logits, labels).item())
     assert right == int((logits.argmax(1) == labels).sum())
     gradient = (logits.softmax(1) - nn.functional.one_hot(labels, 2)).mean(0)
@@ -449,7 +451,7 @@ def test_the_scaler_is_restored(tmp_path: Path) -> None:
     history.append(1, 0.1, 0.5, 0.5, math.nan, math.nan, 1.0)
     Store(tmp_path, model, optimizer, torch.amp.GradScaler("cpu", init_scale=8.0), {}).keep(history)
     scaler = torch.amp.GradScaler("cpu")
-    Store(tmp_path, model, optimizer, scaler, {}).resume()
+    Store(tmp_path, model, optimizer, scaler, {}).resume(History())
     assert scaler.state_dict()["scale"] == 8
 
 
