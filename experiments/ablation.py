@@ -8,34 +8,26 @@ of one run; epoch 0 is before training. CIFAR-10 is read from --data (see cifar.
 """
 
 import argparse
-import csv
 import functools
-import io
 import itertools
-import json
-import multiprocessing
 import os
-import platform
 import sys
-from collections.abc import Callable, Iterator
-from datetime import date
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cifar
 import torch
+from runs import ROOT, header, read_rows, results, write_rows
 from torch import nn
 
-import cbam_lite
 from cbam_lite import CBAM, ChannelAttention, EfficientChannelAttention, SqueezeExcitation, insert_attention
 from cbam_lite.networks.resnet import AttentionMaker, BasicBlock, ResNet
 from cbam_lite.training.batches import evaluate, flips, shifts_and_mirrors
-from cbam_lite.training.checkpoints import write_whole
 from cbam_lite.training.defect_nets import defect_net, small_cbam, small_se
 from cbam_lite.training.defects import make_defects
 from cbam_lite.training.train import fit
 
-ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = ("variant", "seed", "epoch", "train_loss", "test_loss", "test_accuracy")
 
 
@@ -175,61 +167,11 @@ def run(job: Job) -> tuple[Job, list[dict[str, Any]]]:
     return job, TASKS[job.task](job)
 
 
-def header(task: str, device: str, command: str) -> list[str]:
-    """What a reader needs to judge the numbers and to make them again."""
-    hardware = torch.cuda.get_device_name() if device == "cuda" else f"{processor()}, one thread for each run"
-    versions = f"cbam_lite {cbam_lite.__version__}, torch {torch.__version__}, Python {platform.python_version()}"
-    return [
-        f"# command: {command}",
-        f"# budget: {json.dumps(BUDGETS[device][task])}",
-        f"# versions: {versions}",
-        f"# hardware: {hardware}",
-        f"# date: {date.today()}",
-    ]
-
-
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.is_file() else []
-    return names[0].split(":")[1].strip() if names else platform.machine()
-
-
-def read_rows(path: Path, expected: list[str]) -> list[dict[str, Any]]:
-    """The rows of an earlier call, if it was made as this one is."""
-    if not path.is_file():
-        return []
-    lines = path.read_text().splitlines()
-    found = [line for line in lines if line.startswith("#")]
-    if found[1:-1] != expected[1:-1]:  # the command may ask for more seeds now, and the date is another one
-        differ = next(f"{a!r}, now {b!r}" for a, b in zip(found[1:], expected[1:], strict=False) if a != b)
-        raise ValueError(f"{path} was made otherwise: {differ}. Name another folder with --out, or take the file away")
-    return list(csv.DictReader(line for line in lines if not line.startswith("#")))
-
-
-def write_rows(path: Path, head: list[str], rows: list[dict[str, Any]], order: list[str]) -> None:
-    """All rows in one order, whichever run was done first; the file is always whole."""
-    rows.sort(key=lambda row: (order.index(row["variant"]), int(row["seed"]), int(row["epoch"])))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, ("\n".join(head) + "\n" + text.getvalue()).encode())
-
-
-def results(jobs: list[Job], workers: int) -> Iterator[tuple[Job, list[dict[str, Any]]]]:
-    if workers == 1:
-        yield from map(run, jobs)
-        return
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        yield from pool.imap_unordered(run, jobs)
-
-
 def experiment(task: str, seeds: int, device: str, workers: int, out: Path, work: Path, data: Path) -> None:
     """Make the runs of one task that are missing, and write each as soon as it is there."""
     variants, path = list(TUNED if task.endswith("finetune") else VARIANTS), out / f"{task}.csv"
-    head = header(task, device, f"python experiments/ablation.py --task {task} --seeds {seeds} --device {device}")
+    command = f"python experiments/ablation.py --task {task} --seeds {seeds} --device {device}"
+    head = header(command, device, budget=BUDGETS[device][task])
     rows = read_rows(path, head)
     done = {(row["variant"], int(row["seed"])) for row in rows}
     jobs = [
@@ -238,9 +180,10 @@ def experiment(task: str, seeds: int, device: str, workers: int, out: Path, work
         if (variant, seed) not in done
     ]
     print(f"{task}: {len(done)} runs are there, {len(jobs)} to make", flush=True)
-    for number, (job, new) in enumerate(results(jobs, workers), start=1):
-        rows += new
-        write_rows(path, head, rows, variants)
+    for number, (job, new) in enumerate(results(run, jobs, workers), start=1):
+        rows += new  # in one order, whichever run was done first
+        rows.sort(key=lambda row: (variants.index(row["variant"]), int(row["seed"]), int(row["epoch"])))
+        write_rows(path, head, COLUMNS, rows)
         print(f"{task} {number}/{len(jobs)}: {job.variant}, seed {job.seed}: {new[-1]['test_accuracy']}", flush=True)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ablation import processor
+from runs import processor
 from ship import train
 from torch import Tensor, nn
 
