@@ -1,7 +1,6 @@
 """What a trained detector finds: the slots above a threshold, without those that say the same twice."""
 
 import dataclasses
-import itertools
 from collections.abc import Sequence
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 from cbam_lite.checks import number, output_of, positive_int, tensor
 from cbam_lite.detection.boxed_images import BoxedImages
 from cbam_lite.detection.decoding import Slots, decode
-from cbam_lite.detection.yolo import YoloTiny
+from cbam_lite.detection.yolo import Anchors, YoloTiny
 from cbam_lite.networks.modes import evaluating
 
 
@@ -75,6 +74,8 @@ def detect(
         >>> [len(f) for f in found]
         [0, 0]
     """
+    if not isinstance(model, YoloTiny):
+        raise TypeError(f"model must be a YoloTiny, got {type(model).__name__}: yolo_tiny(num_classes=...) makes one")
     number("confidence", confidence, 0, 1), number("iou", iou, 0, 1)
     positive_int("most", most), positive_int("batch_size", batch_size)
     device, found = next(model.parameters()).device, []
@@ -102,7 +103,7 @@ def suppressed(slots: Slots, i: int, size: Sequence[int], confidence: float, iou
     return Detections(*(x.cpu() for x in found))
 
 
-def anchors_for(data: BoxedImages, seed: int = 0) -> tuple[tuple[tuple[float, float], ...], ...]:
+def anchors_for(data: BoxedImages, seed: int = 0) -> Anchors:
     """Six anchors for the boxes of a data set, the three largest for the coarse level: k-means of log width and height.
 
     Redmon and Farhadi, "YOLO9000", CVPR 2017, cluster by IoU; on a logarithmic scale plain k-means does much the same,
@@ -110,7 +111,7 @@ def anchors_for(data: BoxedImages, seed: int = 0) -> tuple[tuple[tuple[float, fl
 
     Args:
         data: at least six boxes.
-        seed: of the boxes to begin with.
+        seed: of the boxes to begin with; the best of 20 beginnings is taken.
 
     Raises:
         ValueError: there are fewer than six boxes of different size.
@@ -125,10 +126,16 @@ def anchors_for(data: BoxedImages, seed: int = 0) -> tuple[tuple[tuple[float, fl
     if len(different) < 6:
         raise ValueError(f"{len(different)} boxes of different size are not enough for six anchors: give more images")
     g = torch.Generator().manual_seed(seed)
-    middles = different[torch.randperm(len(different), generator=g)[:6]]
-    for _ in itertools.repeat(None, 50):
-        nearest = torch.cdist(points, middles).argmin(1)
-        parts = [points[nearest == k] for k in range(6)]
-        middles = torch.stack([part.mean(0) if len(part) else middles[k] for k, part in enumerate(parts)])
-    found = sorted((tuple(round(x, 1) for x in wh) for wh in middles.exp().tolist()), key=lambda wh: wh[0] * wh[1])
+    starts = [different[torch.randperm(len(different), generator=g)[:6]] for _ in range(20)]
+    middles = min((k_means(points, start) for start in starts), key=lambda m: torch.cdist(points, m).amin(1).sum())
+    found = sorted(((round(w, 1), round(h, 1)) for w, h in middles.exp().tolist()), key=lambda wh: wh[0] * wh[1])
     return tuple(found[3:]), tuple(found[:3])
+
+
+def k_means(points: Tensor, middles: Tensor, rounds: int = 30) -> Tensor:
+    """Lloyd's algorithm: each middle becomes the mean of the points that are nearest to it. (n, 2), (k, 2) -> (k, 2)"""
+    for _ in range(rounds):
+        nearest = torch.cdist(points, middles).argmin(1)
+        parts = [points[nearest == k] for k in range(len(middles))]
+        middles = torch.stack([part.mean(0) if len(part) else middles[k] for k, part in enumerate(parts)])
+    return middles

@@ -1,7 +1,7 @@
 """Train a detector: `fit_detector`, with the loop, the checkpoints and the promises of `fit`."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from cbam_lite.checks import function
 from cbam_lite.detection.average_precision import average_precision
 from cbam_lite.detection.boxed_images import BoxedImages, Objects, checked_objects
+from cbam_lite.detection.changes import Change
 from cbam_lite.detection.detecting import detect
 from cbam_lite.detection.loss import detection_loss
 from cbam_lite.detection.yolo import YoloTiny
@@ -19,7 +20,6 @@ from cbam_lite.training.loop import autocast, checked_device, run
 from cbam_lite.training.settings import hash_of, name_of
 from cbam_lite.training.store import History
 
-Change = Callable[[Tensor, list[Objects], Generator], tuple[Tensor, list[Objects]]]
 COLUMNS = ("epoch", "lr", "train_loss", "train_box", "train_objectness", "train_classes", "valid_AP50", "seconds")
 
 

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from cbam_lite.checks import choose, number, positive_int
 from cbam_lite.training.flaws import DEFECTS, add_clutter
 from cbam_lite.training.images import LabelledImages
-from cbam_lite.training.materials import MATERIALS, Frame
+from cbam_lite.training.materials import MATERIALS, frame, painted, part, photographed
 
 CHUNK = 256  # images computed at once; the random numbers of a chunk depend on the seed and its number only
 CLASSES = ("clean", *DEFECTS)
@@ -88,18 +88,8 @@ def one_chunk(
     if material is not None:
         kinds[:] = list(MATERIALS).index(material)
     kinds[labels == CLASSES.index("missing thread")] = list(MATERIALS).index("weave")
-    axis = (torch.arange(size) + 0.5) / size
-    x, y = axis.expand(CHUNK, 1, -1), axis[:, None].expand(CHUNK, -1, -1)
-    light = torch.nn.functional.normalize(torch.randn(CHUNK, 2, generator=g))
-    f = Frame(g, x, y, light, torch.randint(9, 14, (CHUNK, 1, 1), generator=g).float())
-
-    surface, tint = torch.empty(CHUNK, size, size), torch.empty(CHUNK, 3)
-    for kind, (draw, colour) in enumerate(MATERIALS.values()):
-        members = (kinds == kind).nonzero()[:, 0]
-        surface[members] = draw(part(f, members))
-        tint[members] = torch.tensor(colour)
-    surface *= 1 + f.uniform(-0.25, 0.25) * (f.x - 0.5) + f.uniform(-0.25, 0.25) * (f.y - 0.5)
-    tint += 0.02 * torch.randn(CHUNK, 3, generator=g)
+    f = frame(g, CHUNK, size)
+    surface, tint = painted(f, kinds)
     images = surface[:, None] * tint[:, :, None, None]  # (n, 3, S, S)
     add_clutter(f, images, clutter)
 
@@ -111,12 +101,4 @@ def one_chunk(
         masks[members] = cover >= 0.5
     turned = torch.rand(CHUNK, generator=g) < 0.5  # half of the pictures lie on their side
     images[turned], masks[turned] = images[turned].transpose(2, 3), masks[turned].transpose(1, 2)
-    # Random numbers for single pixels come last: before them, pictures of all sizes share the same ones.
-    images += 0.018 * torch.randn(CHUNK, 1, size, size, generator=g)  # the camera
-    images += 0.3 * (torch.rand(CHUNK, 1, size, size, generator=g) < 16 * clutter / size**2)  # dust
-    return images.mul_(255).round_().clamp_(0, 255).byte(), labels, masks
-
-
-def part(f: Frame, members: Tensor) -> Frame:
-    """The frame of some of its images."""
-    return Frame(f.g, f.x[members], f.y[members], f.light[members], f.threads[members])
+    return photographed(f, images, clutter), labels, masks

@@ -28,12 +28,18 @@ def pit(f: Frame, surface: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     for number in range(3):
         dx, dy = f.x - f.uniform(0.2, 0.8), f.y - f.uniform(0.2, 0.8)
         dx = dx + 9.0 * (number > f.uniform(0, 3).floor())  # the number of pits is random: the others lie outside
-        radius = f.wide(f.uniform(0.022, 0.042) * scale)
-        hole = f.inside((dx.square() + dy.square()).sqrt() - radius)
-        lit = (dx * f.light[:, 0, None, None] + dy * f.light[:, 1, None, None]) / radius
-        change += hole * (-0.28 - 0.3 * lit)
+        hole, shade = one_hole(f, dx, dy, scale)
+        change += shade
         cover = torch.maximum(cover, hole)
     return change, cover
+
+
+def one_hole(f: Frame, dx: Tensor, dy: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """A round hole at the origin of dx and dy: its cover, and how it changes the surface."""
+    radius = f.wide(f.uniform(0.022, 0.042) * scale)
+    hole = f.inside((dx.square() + dy.square()).sqrt() - radius)
+    lit = (dx * f.light[:, 0, None, None] + dy * f.light[:, 1, None, None]) / radius
+    return hole, hole * (-0.28 - 0.3 * lit)
 
 
 def crack(f: Frame, surface: Tensor, scale: float) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ class Frame(NamedTuple):
     y: Tensor  # (n, S, 1)
     light: Tensor  # (n, 2), the direction from which the light comes, unit length
     threads: Tensor  # (n, 1, 1), threads along one side of a weave
+    share: Tensor | float = 1.0  # of the picture's side that x and y go from 0 to 1 along
 
     def uniform(self, low: float, high: float) -> Tensor:
         """One random number for each image, (n, 1, 1)."""
@@ -35,11 +36,11 @@ class Frame(NamedTuple):
 
     def inside(self, distance: Tensor) -> Tensor:
         """1 where the signed distance to an edge is negative, 0 where it is positive, soft over one pixel."""
-        return (0.5 - distance * self.x.shape[-1]).clamp_(0, 1)
+        return (0.5 - distance * (self.x.shape[-1] * self.share)).clamp_(0, 1)
 
     def wide(self, width: Tensor) -> Tensor:
         """The half-width of a line, but at least 0.6 pixels, so that its mask is never empty."""
-        return width.clamp_min(0.6 / self.x.shape[-1])
+        return torch.maximum(width, torch.as_tensor(0.6 / (self.x.shape[-1] * self.share)))
 
 
 def spline(size: int, bumps: int) -> Tensor:
@@ -91,3 +92,41 @@ MATERIALS: dict[str, tuple[Callable[[Frame], Tensor], tuple[float, float, float]
     "cast iron": (cast, (0.98, 0.98, 1.02)),
     "glazed tile": (tile, (0.92, 1.03, 1.05)),
 }
+
+
+def frame(g: Generator, n: int, size: int) -> Frame:
+    """The coordinates of n pictures, and the light on each."""
+    axis = (torch.arange(size) + 0.5) / size
+    x, y = axis.expand(n, 1, -1), axis[:, None].expand(n, -1, -1)
+    light = torch.nn.functional.normalize(torch.randn(n, 2, generator=g))
+    return Frame(g, x, y, light, torch.randint(9, 14, (n, 1, 1), generator=g).float())
+
+
+def part(f: Frame, members: Tensor) -> Frame:
+    """The frame of some of its images."""
+    share = f.share[members] if isinstance(f.share, Tensor) else f.share
+    return Frame(f.g, f.x[members], f.y[members], f.light[members], f.threads[members], share)
+
+
+def painted(f: Frame, kinds: Tensor) -> tuple[Tensor, Tensor]:
+    """Surfaces (n, S, S) of these materials, numbers in `MATERIALS`, with uneven light, and their tints (n, 3)."""
+    n, size = len(kinds), f.x.shape[-1]
+    surface, tint = torch.empty(n, size, size), torch.empty(n, 3)
+    for kind, (draw, colour) in enumerate(MATERIALS.values()):
+        members = (kinds == kind).nonzero()[:, 0]
+        surface[members] = draw(part(f, members))
+        tint[members] = torch.tensor(colour)
+    surface *= 1 + f.uniform(-0.25, 0.25) * (f.x - 0.5) + f.uniform(-0.25, 0.25) * (f.y - 0.5)
+    tint += 0.02 * torch.randn(n, 3, generator=f.g)
+    return surface, tint
+
+
+def photographed(f: Frame, images: Tensor, clutter: float) -> Tensor:
+    """Noise of the camera, and dust, in images (n, 3, S, S); then uint8.
+
+    Random numbers for single pixels come last: before them, pictures of all sizes share the same ones.
+    """
+    n, _, size, _ = images.shape
+    images += 0.018 * torch.randn(n, 1, size, size, generator=f.g)
+    images += 0.3 * (torch.rand(n, 1, size, size, generator=f.g) < 16 * clutter / size**2)
+    return images.mul_(255).round_().clamp_(0, 255).byte()
