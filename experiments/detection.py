@@ -37,8 +37,8 @@ VARIANTS: dict[str, dict[str, Any]] = {"none": {"phi": 0}} | {
 }
 BUDGETS: dict[str, dict[str, dict[str, float]]] = {
     "cpu": {
-        "detection": {"width": 0.25, "images": 1500, "epochs": 12, "batch_size": 16, "lr": 4e-3, "test": 500},
-        "detection_finetune": {"width": 0.25, "images": 500, "epochs": 6, "batch_size": 16, "lr": 1e-3, "test": 500},
+        "detection": {"width": 0.25, "images": 1500, "epochs": 16, "batch_size": 16, "lr": 8e-3, "test": 500},
+        "detection_finetune": {"width": 0.25, "images": 500, "epochs": 6, "batch_size": 16, "lr": 2e-3, "test": 500},
     },
     "cuda": {
         "detection": {"width": 1.0, "images": 20000, "epochs": 30, "batch_size": 64, "lr": 2e-3, "test": 2000},

@@ -2,7 +2,7 @@
 
 ::
 
-    loss = 2 mean_positives(1 - CIoU) + sum_slots BCE(t_o, positive) / positives + mean_positives sum_k BCE(t_k, truth)
+    loss = 5 mean_positives(1 - CIoU) + sum_slots BCE(t_o, positive) / positives + mean_positives sum_k BCE(t_k, truth)
 
 A *positive* slot has an object to find. A slot whose box happens to lie on an object (IoU above 0.7) without being
 positive is neither right nor wrong: its objectness does not count.
@@ -22,7 +22,7 @@ from cbam_lite.detection.yolo import STRIDES, Anchors
 
 ALSO = 0.3  # anchors that fit an object at least so well have to find it, too
 IGNORE = 0.7
-BOX_WEIGHT = 2.0
+BOX_WEIGHT = 5.0
 
 
 class Positives(NamedTuple):
@@ -68,7 +68,7 @@ def assign(objects: Sequence[Objects], anchors: Anchors, size: tuple[int, int], 
 
     Example:
         >>> objects = [Objects(torch.tensor([[8.0, 8, 24, 24]]), torch.tensor([2]))]
-        >>> assign(objects, ANCHORS, (64, 64), also=1).slot  # behind the 12 of level 0: anchor (10, 14), row 1, column 1
+        >>> assign(objects, ANCHORS, (64, 64), also=1).slot  # 12 of level 0, then anchor 0, row 1, column 1
         tensor([17])
     """
     found: dict[tuple[int, int], tuple[float, Tensor, Tensor]] = {}
@@ -114,7 +114,7 @@ def detection_loss(levels: Sequence[Tensor], objects: Sequence[Objects], anchors
         >>> model = yolo_tiny(num_classes=6, width=0.25)
         >>> image, objects = make_boxed_defects(1)[0]
         >>> losses = detection_loss(model(image[None]), [objects], model.anchors)
-        >>> bool(losses.total == 2 * losses.box + losses.objectness + losses.classes)
+        >>> bool(losses.total == 5 * losses.box + losses.objectness + losses.classes)
         True
     """
     slots = decode([level.float() for level in levels], anchors)

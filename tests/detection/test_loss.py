@@ -94,7 +94,7 @@ def test_the_loss_by_hand() -> None:
         if wanted or not on_object:
             objectness += math.log1p(math.exp(-t if wanted else t))
     assert losses.objectness.item() == pytest.approx(objectness / P, rel=1e-5)
-    assert losses.total.item() == pytest.approx((2 * losses.box + losses.objectness + losses.classes).item())
+    assert losses.total.item() == pytest.approx((5 * losses.box + losses.objectness + losses.classes).item())
 
 
 def test_a_box_on_an_object_is_not_background() -> None:
