@@ -14,6 +14,9 @@ from cbam_lite.checks import choose, number, whole
 FOLDER = Path(__file__).with_name("results")
 EXPERIMENTS = ("defects", "defects_finetune", "cifar10", "cifar10_finetune")
 LOCALISATIONS = ("localisation", "magnetic_tile")
+DETECTIONS = ("detection", "detection_finetune")
+BOX_MAPS = "box_maps"
+TABLES = (*EXPERIMENTS, *LOCALISATIONS, *DETECTIONS, BOX_MAPS)
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,81 @@ def read_scores(table: str = "localisation", **where: object) -> list[Score]:
     return [score for score in scores if all(getattr(score, name) == value for name, value in where.items())]
 
 
+@dataclass(frozen=True)
+class Detector:
+    """One trained detector: its average precisions on the test images, from 0 to 1, by COCO's rule."""
+
+    variant: str
+    seed: int
+    AP: float
+    AP50: float
+    AP75: float
+    small: float
+    medium: float
+    train_loss: float
+    seconds: float
+
+
+def read_detections(table: str = "detection") -> list[Detector]:
+    """The rows of "detection" (trained from nothing) or "detection_finetune" (attention put into a trained detector).
+
+    The files are made by ``experiments/detection.py``; `provenance` tells how.
+
+    Example:
+        >>> rows = read_detections("detection")
+        >>> rows[0].variant, rows[0].seed
+        ('none', 0)
+    """
+    choose("table", table, DETECTIONS)
+    rows = csv.DictReader(line for line in text_of(table).splitlines() if not line.startswith("#"))
+    return [Detector(row["variant"], int(row["seed"]), *map(float, list(row.values())[2:])) for row in rows]
+
+
+@dataclass(frozen=True)
+class BoxMaps:
+    """How well one kind of map lies on the defect whose box it explains, with its 95 % interval over images.
+
+    Chance and ceiling have the layer "-". `boxes` were scored.
+    """
+
+    layer: str
+    method: str
+    metric: str
+    score: float
+    low: float
+    high: float
+    boxes: int
+
+
+def read_box_maps(**where: object) -> list[BoxMaps]:
+    """The scores of the maps of single boxes, in which the named columns have the given values.
+
+    The file is made by ``experiments/box_maps.py``; ``provenance("box_maps")`` tells how.
+
+    Example:
+        >>> [row.metric for row in read_box_maps(layer="-", method="uniform")]
+        ['energy', 'pointing', 'deletion']
+
+    Raises:
+        ValueError: there is no such column.
+    """
+    for name in where:
+        choose("column", name, BoxMaps.__dataclass_fields__)
+    rows = csv.DictReader(line for line in text_of(BOX_MAPS).splitlines() if not line.startswith("#"))
+    kinds = (str, str, str, float, float, float, int)
+    maps = [BoxMaps(*(kind(text) for kind, text in zip(kinds, row.values(), strict=True))) for row in rows]
+    return [one for one in maps if all(getattr(one, name) == value for name, value in where.items())]
+
+
+def read_boards() -> dict[str, Any]:
+    """What the small detector scores on DeepPCB, how it was trained, and what is published.
+
+    The file is made by ``experiments/boards.py``.
+    """
+    found: dict[str, Any] = json.loads((FOLDER / "boards.json").read_text())
+    return found
+
+
 def read_speed(device: str = "cpu") -> dict[str, Any]:
     """The stored timings: "modules", "networks" and "compiler", each with its hardware, as ``make speed`` writes them.
 
@@ -129,7 +207,7 @@ def provenance(experiment: str) -> dict[str, str]:
 
 
 def text_of(experiment: str) -> str:
-    return (FOLDER / f"{choose('experiment', experiment, (*EXPERIMENTS, *LOCALISATIONS))}.csv").read_text()
+    return (FOLDER / f"{choose('experiment', experiment, TABLES)}.csv").read_text()
 
 
 def final_accuracy(

@@ -27,16 +27,10 @@ from cbam_lite.networks.weights import all_finite, bare
 from cbam_lite.training.checkpoints import write_whole
 
 # Our layers in the order of the file, with darknet's numbers, which count routes and pools, too.
-LAYERS = {
-    **{"backbone.stem1": 0, "backbone.stem2": 1},
-    **{"backbone.stage1.whole": 2, "backbone.stage1.half1": 4, "backbone.stage1.half2": 5, "backbone.stage1.merge": 7},
-    **{"backbone.stage2.whole": 10, "backbone.stage2.half1": 12},
-    **{"backbone.stage2.half2": 13, "backbone.stage2.merge": 15},
-    **{"backbone.stage3.whole": 18, "backbone.stage3.half1": 20},
-    **{"backbone.stage3.half2": 21, "backbone.stage3.merge": 23},
-    **{"backbone.last": 26, "reduce": 27, "head_P5.0": 28, "head_P5.1": 29},
-    **{"up.0": 32, "head_P4.0": 35, "head_P4.1": 36},
-}
+STAGES = [f"backbone.stage{s}.{part}" for s in (1, 2, 3) for part in ("whole", "half1", "half2", "merge")]
+NECK = ["reduce", "head_P5.0", "head_P5.1", "up.0", "head_P4.0", "head_P4.1"]
+NUMBERS = [0, 1, 2, 4, 5, 7, 10, 12, 13, 15, 18, 20, 21, 23, 26, 27, 28, 29, 32, 35, 36]
+LAYERS = dict(zip(["backbone.stem1", "backbone.stem2", *STAGES, "backbone.last", *NECK], NUMBERS, strict=True))
 OUTPUTS = ("head_P5.1", "head_P4.1")  # the layers without a norm; their size depends on the classes
 VERSION = (0, 2, 5)  # of the released files
 
@@ -51,6 +45,12 @@ class DarknetReport:
         read: layers whose values come from the file, by their names in `YoloTiny`.
         kept: layers that the file does not hold. They keep the values they had.
         attention: where attention stands. It keeps its values, because darknet's files hold none.
+
+    Example:
+        >>> path = write_darknet(yolo_tiny(), "tiny.weights")
+        >>> report = read_darknet(yolo_tiny(phi=2, init="identity"), path)
+        >>> report.version, len(report.read), report.attention
+        ((0, 2, 5), 21, ('feat1', 'feat2', 'P5_upsample'))
     """
 
     version: tuple[int, int, int]
@@ -80,7 +80,7 @@ def read_darknet(model: nn.Module, path: str | os.PathLike[str], *, partial: boo
             error.
         path: the file.
         partial: take a file that ends early, after a whole layer. ``yolov4-tiny.conv.29`` (19,789,716 bytes) holds
-            darknet's layers 0 to 28, all that does not depend on the classes but the last three.
+            darknet's layers 0 to 28: all before the first output, so they fit any number of classes.
 
     Returns:
         Which layers were read, and which parts kept their values.
@@ -241,7 +241,7 @@ def header_of(path: Path) -> tuple[tuple[int, int, int], int, int]:
     """The version, the images seen, and the byte at which the layers begin."""
     with path.open("rb") as file:
         start = file.read(20)
-    size = 16 if len(start) < 12 else 12 + seen_bytes(start)
+    size = 20 if len(start) < 12 else 12 + seen_bytes(start)
     if len(start) < size:
         raise ValueError(f"{path} ends at byte {len(start)}, inside its header of {size} bytes: fetch it again")
     major, minor, revision = struct.unpack_from("<3i", start)
@@ -261,30 +261,29 @@ def seen_bytes(start: bytes) -> int:
 
 def held_layers(path: Path, layers: list[Layer], start: int, partial: bool) -> list[Layer]:
     """The layers that a file of this size holds, or an error that says where it ends."""
-    size, ends = path.stat().st_size, start + np.cumsum([layer.size for layer in layers])
-    whole_layers, needed = int((ends <= size).sum()), int(ends[-1])
-    border = int(ends[whole_layers - 1]) if whole_layers else start
+    size, ends = path.stat().st_size, [start, *(start + np.cumsum([layer.size for layer in layers])).tolist()]
+    count, needed = sum(end <= size for end in ends[1:]), ends[-1]
     hint = fitting_classes(layers, size - start)
     if size > needed:
         raise ValueError(
             f"{path} has {size} bytes, {size - needed} more than the {needed} of this network, nothing was loaded: "
             + (hint or "it is of another network, or of another width")
         )
-    if size > border:
-        broken = layers[whole_layers]
+    if size > ends[count]:
         raise ValueError(
-            f"{path} ends at byte {size}, inside {broken}, which goes from byte {border} to byte {ends[whole_layers]}; "
-            f"this network has {needed} bytes. Nothing was loaded: {hint or 'fetch it again, it is cut short or of another network'}"
+            f"{path} ends at byte {size}, inside {layers[count]}, which goes from byte {ends[count]} to byte "
+            f"{ends[count + 1]}; this network has {needed} bytes. Nothing was loaded: "
+            + (hint or "it is cut short, fetch it again, or it is of another network")
         )
-    if not whole_layers:
+    if not count:
         raise ValueError(f"{path} ends at byte {size}, after its header, and holds no layer: fetch it again")
-    if whole_layers < len(layers) and not partial:
+    if count < len(layers) and not partial:
         raise ValueError(
-            f"{path} ends at byte {size}, after {layers[whole_layers - 1]}, with {whole_layers} of {len(layers)} layers; "
-            f"this network has {needed} bytes. Nothing was loaded: read it with partial=True, which leaves the other "
-            "layers as they are, or fetch it again if it should be whole"
+            f"{path} ends at byte {size}, after {layers[count - 1]}, with {count} of {len(layers)} layers; this "
+            f"network has {needed} bytes. Nothing was loaded: read it with partial=True, which leaves the other layers "
+            "as they are, or fetch it again if it should be whole"
         )
-    return layers[:whole_layers]
+    return layers[:count]
 
 
 def fitting_classes(layers: list[Layer], size: int) -> str:
@@ -294,13 +293,13 @@ def fitting_classes(layers: list[Layer], size: int) -> str:
     for_a_class = 3 * sum(layer.size for layer in outputs) // rows
     others = sum(layer.size for layer in layers) - sum(layer.size for layer in outputs)
     fives, left = divmod(size - others, for_a_class)  # 5 + K of the file
-    if left or fives < 6 or 3 * fives == rows:
+    if left or fives < 6:
         return ""
     return f"its size fits num_classes={fives - 5}, and the model has {rows // 3 - 5}: build it with so many"
 
 
 def numbers_of(path: Path, held: list[Layer], start: int) -> State:
-    numbers = np.frombuffer(path.read_bytes(), "<f4", offset=start).astype(np.float32)  # a copy that can be written to
+    numbers = np.fromfile(path, "<f4", offset=start)
     state: State = {}
     at = 0
     for layer in held:

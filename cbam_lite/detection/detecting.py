@@ -98,6 +98,8 @@ def suppressed(slots: Slots, i: int, size: Sequence[int], confidence: float, iou
     slot, labels = (confidences >= confidence).nonzero(as_tuple=True)
     values, limits = confidences[slot, labels], slots.boxes.new_tensor([*size[::-1], *size[::-1]])
     boxes = slots.boxes[i, slot].float().clamp_min(0).minimum(limits)
+    seen = (boxes[:, 2:] > boxes[:, :2]).all(1)  # a box may lie outside the image altogether
+    boxes, values, labels, slot = boxes[seen], values[seen], labels[seen], slot[seen]
     kept = batched_nms(boxes, values.float(), labels, iou)[:most]
     found = (boxes[kept], labels[kept], values[kept].float(), slots.place[slot[kept]])
     return Detections(*(x.cpu() for x in found))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from cbam_lite.attention.cbam import CBAM
 from cbam_lite.attention.eca import EfficientChannelAttention
+from cbam_lite.attention.parts import Gate
 from cbam_lite.attention.spatial_attention import ChannelPool, SpatialAttention
 from cbam_lite.attention.squeeze_excitation import SqueezeExcitation
 from cbam_lite.detection.darknet_file import LAYERS, OUTPUTS, yolo
@@ -162,8 +163,8 @@ def unlike_the_port(module: nn.Module) -> str:
             return f"its spatial gate stacks avg, max, this one {', '.join(spatial.descriptors.pools)}"
     elif isinstance(module, SqueezeExcitation | EfficientChannelAttention) and module.pool != "avg":
         return f"its attention takes the average, this one pool={module.pool!r}"
-    for gate in (part.gate for part in module.modules() if hasattr(part, "gate")):
-        if (gate.function, gate.init) != ("sigmoid", "default"):
+    for gate in module.modules():
+        if isinstance(gate, Gate) and (gate.function, gate.init) != ("sigmoid", "default"):
             twice = ", twice the port's" if gate.init == "identity" else ""
             return f"its gates are the plain sigmoid, this one is {gate.function!r} with init={gate.init!r}{twice}"
     return ""

@@ -89,7 +89,8 @@ def fit_detector(
     def measure() -> tuple[float]:
         if valid is None:
             return (math.nan,)
-        return (average_precision(detect(model, valid, confidence=0.001), valid).AP50,)
+        AP50 = average_precision(detect(model, valid, confidence=0.001), valid).AP50
+        return (math.nan if AP50 is None else AP50,)
 
     def remember() -> None:
         model.classes = list(train.classes)  # type: ignore[assignment]

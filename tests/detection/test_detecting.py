@@ -69,6 +69,13 @@ def test_boxes_end_at_the_border() -> None:
     assert detect(Says(levels), torch.rand(1, 3, 64, 64))[0].boxes.tolist() == [[0, 0, 61, 61]]
 
 
+def test_a_box_outside_the_image_is_nothing() -> None:
+    levels = silent()
+    says(levels, (1, 1, 0, 0), 1)
+    levels[1][0, 1, 0, 0, 0], levels[1][0, 1, 2, 0, 0] = -20.0, -8.0  # its centre at -0.4, hardly any width
+    assert len(detect(Says(levels), torch.rand(1, 3, 64, 64))[0]) == 0
+
+
 def test_thresholds_and_most() -> None:
     levels = silent()
     for column in range(4):
