@@ -25,6 +25,20 @@ from cbam_lite.attention.convolution import multiply_adds, output_size, partial_
 from cbam_lite.attention.eca import EfficientChannelAttention, eca_kernel_size
 from cbam_lite.attention.spatial_attention import SpatialAttention
 from cbam_lite.attention.squeeze_excitation import SqueezeExcitation
+from cbam_lite.detection.average_precision import average_precision
+from cbam_lite.detection.boards import pcb_boards
+from cbam_lite.detection.boxed_defects import make_boxed_defects
+from cbam_lite.detection.boxed_images import BoxedImages, Objects, boxed
+from cbam_lite.detection.changes import crops, flips_with_boxes
+from cbam_lite.detection.darknet_file import read_darknet, write_darknet
+from cbam_lite.detection.decoding import decode
+from cbam_lite.detection.detecting import anchors_for, detect
+from cbam_lite.detection.detectors import trained_detector
+from cbam_lite.detection.letterboxing import letterbox
+from cbam_lite.detection.port_names import load_port
+from cbam_lite.detection.reading_boxes import coco_boxes, yolo_folder
+from cbam_lite.detection.train import fit_detector
+from cbam_lite.detection.yolo import YoloTiny, yolo_tiny
 from cbam_lite.explaining import faithfulness as faithfulness
 from cbam_lite.explaining import gradcam as gradcam
 from cbam_lite.explaining import localize as localize
@@ -60,7 +74,17 @@ from cbam_lite.photographs.report import report
 from cbam_lite.photographs.tables import csv_file
 from cbam_lite.photographs.tiling import predict_tiles
 from cbam_lite.plot import overlay
-from cbam_lite.results import final_accuracy, mean_interval, provenance, read_results, read_scores, read_speed
+from cbam_lite.results import (
+    final_accuracy,
+    mean_interval,
+    provenance,
+    read_boards,
+    read_box_maps,
+    read_detections,
+    read_results,
+    read_scores,
+    read_speed,
+)
 from cbam_lite.samples import cat_photo
 from cbam_lite.speed.fused import attend, fuse, unfuse, use_fused, why_not
 from cbam_lite.training.batches import evaluate, flips, lights_and_flips, predict, shifts_and_mirrors
@@ -75,39 +99,54 @@ from cbam_lite.training.train import fit
 __all__ = [
     "CBAM",
     "AttentionMaps",
+    "BoxedImages",
     "ChannelAttention",
     "Cost",
     "EfficientChannelAttention",
     "History",
     "LabelledImages",
     "MobileNet",
+    "Objects",
     "ResNet",
     "SpatialAttention",
     "SplitAttention",
     "SqueezeExcitation",
+    "YoloTiny",
     "__version__",
+    "anchors_for",
     "attend",
+    "average_precision",
+    "boxed",
     "cam",
     "cat_photo",
+    "coco_boxes",
     "coco_file",
     "cost",
+    "crops",
     "csv_file",
+    "decode",
     "defect_net",
     "describe",
+    "detect",
     "eca_kernel_size",
     "evaluate",
     "export_onnx",
     "export_weights",
     "final_accuracy",
     "fit",
+    "fit_detector",
     "flips",
+    "flips_with_boxes",
     "fuse",
     "image_folder",
     "insert_attention",
     "labelme_folder",
+    "letterbox",
     "lights_and_flips",
     "load_checkpoint",
+    "load_port",
     "load_weights",
+    "make_boxed_defects",
     "make_defects",
     "masked_folder",
     "mean_interval",
@@ -118,6 +157,7 @@ __all__ = [
     "output_size",
     "overlay",
     "partial_maps",
+    "pcb_boards",
     "pcb_folder",
     "predict",
     "predict_folder",
@@ -125,6 +165,10 @@ __all__ = [
     "pretrained",
     "printed_tables",
     "provenance",
+    "read_boards",
+    "read_box_maps",
+    "read_darknet",
+    "read_detections",
     "read_results",
     "read_scores",
     "read_speed",
@@ -144,9 +188,13 @@ __all__ = [
     "split",
     "torchvision_data",
     "trained_defect_net",
+    "trained_detector",
     "unfuse",
     "use_fused",
     "voc_folder",
     "why_not",
     "wide_resnet18",
+    "write_darknet",
+    "yolo_folder",
+    "yolo_tiny",
 ]

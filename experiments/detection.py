@@ -10,6 +10,7 @@ not made again, so an interrupted experiment goes on where it stopped.
 
 import argparse
 import itertools
+import math
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,6 +46,7 @@ BUDGETS: dict[str, dict[str, dict[str, float]]] = {
         "detection_finetune": {"width": 1.0, "images": 5000, "epochs": 10, "batch_size": 64, "lr": 5e-4, "test": 2000},
     },
 }
+SIZES = 500  # images whose boxes the anchors are made for
 CONTRAST = {"detection": 1.0, "detection_finetune": 0.5}
 
 
@@ -67,7 +69,7 @@ def data_of(job: Job) -> tuple[BoxedImages, BoxedImages]:
 def detector(job: Job) -> YoloTiny:
     """An untrained network; its anchors are those of images that no seed trains on."""
     torch.manual_seed(job.seed)
-    anchors = anchors_for(make_boxed_defects(500, seed=998))
+    anchors = anchors_for(make_boxed_defects(SIZES, seed=998))
     return yolo_tiny(num_classes=6, width=job.budget["width"], anchors=anchors, **VARIANTS[job.variant])
 
 
@@ -111,7 +113,8 @@ def run(job: Job) -> tuple[Job, Rows]:
     model, loss, seconds = trained(job, model)
     test = data_of(job)[1]
     found = average_precision(detect(model, test, confidence=0.001), test)
-    scores = (f"{getattr(found, name):.4f}" for name in SCORES)
+    values = [getattr(found, name) for name in SCORES]
+    scores = (f"{math.nan if value is None else value:.4f}" for value in values)  # None: no object of this size
     return job, [dict(zip(COLUMNS, (job.variant, job.seed, *scores, f"{loss:.4f}", f"{seconds:.1f}"), strict=True))]
 
 

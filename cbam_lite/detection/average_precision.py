@@ -6,10 +6,10 @@ a class, in all images, from the most confident down. After each one::
 
     precision P = correct so far / detections so far          recall R = correct so far / true objects
 
-R rises, and P mostly falls: who wants to find more makes more mistakes. AP is the mean of P over R from 0 to 1, the area
-under this curve. But the curve is a saw: P drops at each wrong detection, climbs at each correct one, and ends where the
-detections end. Every benchmark has its own rule for the area of a saw. Q(r) = max of P where R >= r is the saw with its
-teeth filled, and 0 where R never gets to r::
+R rises, and P mostly falls: who wants to find more makes more mistakes. AP is the mean of P over R from 0 to 1: the
+area under this curve. But the curve is a saw: P drops at each wrong detection, climbs at each correct one, and ends
+where the detections end. Every benchmark has its own rule for the area of a saw. Q(r) = max of P where R >= r is the
+saw with its teeth filled, and 0 where R never gets to r::
 
     COCO      1/101 sum of Q(r) over r = 0, 0.01, ..., 1       VOC 2010  sum_k (R_k - R_k-1) Q(R_k)
     VOC 2007  1/11 sum of Q(r) over r = 0, 0.1, ..., 1         DeepPCB   sum_k (R_k - R_k-1) P_k
@@ -43,10 +43,8 @@ Array: TypeAlias = NDArray[Any]
 Truth: TypeAlias = BoxedImages | Sequence[Objects]
 Part = TypeVar("Part", "Found", Objects)
 
-# Where the curve is read. COCO's points are those of its program, where some, such as 0.57, are a rounding error above
-# k / 100, so that a recall of 57 / 100 does not reach them.
+# Where the curve is read. In COCO's program some points, such as 0.57, are a rounding error above a recall of 57 / 100.
 COCO_POINTS, VOC_POINTS = np.linspace(0, 1, 101), np.arange(11) / 10
-
 # The area of a box in pixels, from and to. As in COCO's program, 32 x 32 is both small and medium.
 SIZES = {"all": (0.0, math.inf), "small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, math.inf)}
 
@@ -57,8 +55,7 @@ def precision_recall(confidences: ArrayLike, correct: ArrayLike, truths: int) ->
     """Precision and recall after each detection, from the most confident down: twice (n,). Equals keep their order.
 
     Args:
-        confidences: (n,), in any order.
-        correct: (n,), bool: which of these detections are correct.
+        confidences, correct: (n,), in any order; `correct` says which of these detections are, bool.
         truths: how many true objects there are, at least 1.
 
     Raises:
@@ -71,9 +68,7 @@ def precision_recall(confidences: ArrayLike, correct: ArrayLike, truths: int) ->
     """
     scores, hits = np.asarray(confidences, dtype=np.float64), np.asarray(correct)
     if scores.ndim != 1 or hits.shape != scores.shape or np.isnan(scores).any() or not np.isin(hits, (0, 1)).all():
-        raise ValueError(
-            f"confidences {scores.shape} without NaN and correct {hits.shape}, True or False, must be (n,)"
-        )
+        raise ValueError(f"confidences {scores.shape}, no NaN, and correct {hits.shape}, True or False, must be (n,)")
     if whole("truths", truths, 1) < hits.sum():
         raise ValueError(f"{int(hits.sum())} detections are correct, but truths={truths}: each can be found only once")
     found = hits[np.argsort(-scores, kind="stable")].astype(np.int64).cumsum()
@@ -101,8 +96,7 @@ def interpolated(precision: ArrayLike, recall: ArrayLike, points: Sequence[float
         [1.0, 1.0, 0.75, 0.75, 0.0, 0.0]
     """
     P, R = curve(precision, recall)
-    first = np.searchsorted(R, sequence("points", points, 0, 1))  # the first detection with R >= r, or n
-    return np.append(envelope(P), 0.0)[first]
+    return np.append(envelope(P), 0.0)[np.searchsorted(R, sequence("points", points, 0, 1))]  # the first R >= r
 
 
 def area_under(precision: ArrayLike, recall: ArrayLike) -> float:
@@ -264,10 +258,10 @@ def average_precision(
 ) -> AveragePrecision:
     """How good detections are, by the rule of a benchmark. The top of this file explains the rules.
 
-    "COCO" gives what pycocotools gives. "VOC 2007" and "VOC 2010" follow the devkit, whose boxes include their last
-    pixel; ours end behind it, which is the same. "DeepPCB" is our reading of that benchmark's program, which comes from
-    ICDAR's: the sum of the precision at each correct detection / the number of objects, without interpolation. Here the
-    most confident detection chooses first; in ICDAR's program the order of its files decides.
+    "COCO" gives what pycocotools gives, "VOC" what the devkit gives (its boxes include their last pixel, ours end
+    behind it). "DeepPCB" is our reading of its program, which comes from ICDAR's: the sum of the precision at each
+    correct detection / the number of objects, without interpolation. Here the most confident detection chooses first,
+    there the order in the files decides.
 
     Args:
         found: for each image something with `boxes`, `labels` and `confidences`: `Detections` or `Found`. Keep all
@@ -282,6 +276,7 @@ def average_precision(
         TypeError: an argument or a part of it is of another kind.
 
     Example:
+        >>> from cbam_lite.detection.average_precision import Found
         >>> pits = Objects(torch.tensor([[10.0, 10, 20, 20], [40, 40, 80, 80]]), torch.tensor([0, 0]))
         >>> found = Found(torch.tensor([[10.0, 10, 20, 18]]), torch.tensor([0]), torch.tensor([0.9]))
         >>> average_precision([found], [pits], "VOC 2010")
@@ -297,19 +292,13 @@ def average_precision(
     for k, label in enumerate(classes):
         images = one_class(pairs, label, most)
         for s, size in enumerate(SIZES if rule == "COCO" else ["all"]):
-            table[k, s] = [class_AP(images, used, t, size) for t in ious]
-    AP = mean(table[:, 0])
+            lists = [judged(images, used, t, size) for t in ious]
+            table[k, s] = [used.area(*precision_recall(*one)) if one[2] else math.nan for one in lists]
+    AP, small, medium, large = (mean(table[:, s]) for s in range(4))
+    AP50, AP75 = (mean(table[:, 0, np.isclose(ious, t) & (rule == "COCO")]) for t in (0.5, 0.75))
     by_class = {name: mean(row[0]) for name, row in zip(classes.values(), table, strict=True)}
-    at50, at75 = (mean(table[:, 0, np.isclose(ious, t) & (rule == "COCO")]) for t in (0.5, 0.75))
-    small, medium, large = (mean(table[:, s]) for s in (1, 2, 3))
-    AP = math.nan if AP is None else AP
-    return AveragePrecision(rule, tuple(ious), AP, at50, at75, small, medium, large, by_class)
-
-
-def class_AP(images: Sequence[OneClass], rule: Rule, t: float, size: str) -> float:
-    """The area under one curve; NaN without objects."""
-    confidences, correct, truths = judged(images, rule, t, size)
-    return float(rule.area(*precision_recall(confidences, correct, truths))) if truths else math.nan
+    AP = math.nan if AP is None else AP  # stays a float
+    return AveragePrecision(rule, tuple(ious), AP, AP50, AP75, small, medium, large, by_class)
 
 
 def mean(values: Array) -> float | None:
@@ -326,11 +315,7 @@ class FScore(NamedTuple):
 
 
 def f_score(found: Sequence[Any], truth: Truth, confidence: float, iou: float = 0.33) -> FScore:
-    """DeepPCB's second number: precision, recall and F of all detections with at least this confidence.
-
-    ::
-
-        F = 2 P R / (P + R) = 2 correct / (detections + true objects)
+    """DeepPCB's second number, of all detections with at least this confidence: F = 2 P R / (P + R).
 
     Args:
         found, truth: see `average_precision`; all classes count together.
@@ -345,18 +330,15 @@ def f_score(found: Sequence[Any], truth: Truth, confidence: float, iou: float = 
     """
     scores, correct, truths = pooled(found, truth, iou)
     kept = scores >= number("confidence", confidence)
-    return scored(correct[kept].sum(), kept.sum(), truths, confidence)
+    return scored(correct[kept].sum(), kept.sum(), truths, float(confidence))
 
 
 def best_f_score(found: Sequence[Any], truth: Truth, iou: float = 0.33) -> FScore:
-    """The `f_score` at the confidence with the highest F; NaN is the confidence if there are no detections.
-
-    Choose it on validation images: on those that you report, it flatters.
+    """The `f_score` at the confidence with the highest F; NaN if there is none. Choose it on validation images.
 
     Example:
         >>> pit = Objects(torch.tensor([[10.0, 10, 20, 20]]), torch.tensor([0]))
-        >>> boxes = torch.tensor([[10.0, 10, 20, 18], [0, 0, 5, 5]])
-        >>> found = Found(boxes, torch.tensor([0, 0]), torch.tensor([0.75, 0.5]))
+        >>> found = Found(torch.tensor([[10.0, 10, 20, 18]] * 2), torch.tensor([0, 0]), torch.tensor([0.75, 0.5]))
         >>> best_f_score([found], [pit])
         FScore(precision=1.0, recall=1.0, F=1.0, confidence=0.75)
     """
@@ -377,10 +359,8 @@ def pooled(found: Sequence[Any], truth: Truth, iou: float) -> tuple[Array, Array
 
 
 def scored(hits: int, detections: int, truths: int, confidence: float) -> FScore:
-    P, R, F = (
-        float(a / b) if b else math.nan
-        for a, b in ((hits, detections), (hits, truths), (2 * hits, detections + truths))
-    )
+    with np.errstate(invalid="ignore"):  # 0 / 0
+        P, R, F = np.divide([hits, hits, 2 * hits], [detections, truths, detections + truths]).tolist()
     return FScore(P, R, F, confidence)
 
 
@@ -391,17 +371,13 @@ def paired(found: Sequence[Any], truth: Truth) -> tuple[list[tuple[Found, Object
         if not isinstance(value, list | tuple) or hasattr(value, "boxes"):
             raise TypeError(f"{name} must be a list, an entry for each image, got {type(value).__name__}: [x] for one")
     if len(found) != len(objects):
-        raise ValueError(
-            f"found has {len(found)} images, truth {len(objects)}: give an entry for each, empty ones, too"
-        )
+        raise ValueError(f"found has {len(found)} images, truth {len(objects)}: give an entry for each, empty or not")
     both = enumerate(zip(found, objects, strict=True))
     pairs = [(checked(f"found[{i}]", f, Found), checked(f"truth[{i}]", o, Objects)) for i, (f, o) in both]
     labels = sorted({label for pair in pairs for part in pair for label in part.labels.tolist()})
     classes = dict(enumerate(truth.classes)) if isinstance(truth, BoxedImages) else {k: str(k) for k in labels}
     if not classes.keys() >= set(labels) or len(set(classes.values())) < len(classes):
-        raise ValueError(
-            f"labels go up to {labels[-1:]}, the classes are {[*classes.values()]}: name each, differently"
-        )
+        raise ValueError(f"labels go up to {max(labels, default=0)}: give each its own name, not {[*classes.values()]}")
     return pairs, classes
 
 
@@ -409,20 +385,16 @@ def checked(name: str, entry: Any, kind: type[Part]) -> Part:
     """One image's part on the CPU, boxes as float64, or an error that names the image and the box."""
     if not all(hasattr(entry, part) for part in kind._fields):
         raise TypeError(f"{name} is {type(entry).__name__}: make {kind.__name__}({', '.join(kind._fields)}) of it")
-    parts = [
-        tensor(f"{name}.{p}", getattr(entry, p), "n, 4" if p == "boxes" else "n").detach().cpu() for p in kind._fields
-    ]
+    axes = {"boxes": "n, 4", "labels": "n", "confidences": "n"}
+    parts = [tensor(f"{name}.{part}", getattr(entry, part), axes[part]).detach().cpu() for part in kind._fields]
     boxes, labels, *confidences = parts
     if boxes.shape[1] != 4 or {len(part) for part in parts} != {len(boxes)}:
-        raise ValueError(
-            f"{name}: {', '.join(kind._fields)} are {[tuple(p.shape) for p in parts]}: give (n, 4) and (n,)"
-        )
+        raise ValueError(f"{name} has {[tuple(part.shape) for part in parts]}: give boxes (n, 4), the others (n,)")
     if labels.is_floating_point() or labels.dtype == torch.bool:
         raise TypeError(f"{name}.labels are {labels.dtype}: give whole numbers from 0, int64")
-    sides = (boxes[:, 2:] - boxes[:, :2]).amin(1)
-    good = boxes.isfinite().all(1) & (labels >= 0) & (sides > 0 if kind is Objects else sides >= 0)
-    for i in (~torch.stack([good, *(c.isfinite() for c in confidences)]).all(0)).nonzero().flatten().tolist():
-        numbers = [part[i].tolist() for part in parts]
-        raise ValueError(f"{name}, box {i} is {numbers}: give x0 < x1, y0 < y1, a label from 0, all of them finite")
+    numbers, sides = torch.column_stack(parts), (boxes[:, 2:] - boxes[:, :2]).amin(1)
+    good = numbers.isfinite().all(1) & (labels >= 0) & (sides > 0 if kind is Objects else sides >= 0)
+    for i in (~good).nonzero().flatten().tolist():
+        raise ValueError(f"{name}, row {i} is {numbers[i].tolist()}: give finite numbers, x0 < x1, y0 < y1, label >= 0")
     confidences = [c.to(torch.promote_types(c.dtype, torch.float32)) for c in confidences]  # NumPy has no bfloat16
     return kind(boxes.double(), labels.long(), *confidences)

@@ -63,9 +63,11 @@ def decode(levels: Sequence[Tensor], anchors: Anchors) -> Slots:
         centre = (A * t[..., :2].sigmoid() - (A - 1) / 2 + cell) * s
         size = torch.tensor(of_level).to(raw)[:, None, None] * t[..., 2:4].clamp_max(LARGEST).exp()
         boxes = corners(torch.cat([centre, size], -1))  # (B, 3, h, w, 4)
-        parts.append(Slots(*(x.flatten(1, 3) for x in (boxes, t[..., 4], t[..., 5:])), places(level, h, w, raw)))
-    boxes, objectness, classes, place = zip(*parts, strict=True)
-    return Slots(torch.cat(boxes, 1), torch.cat(objectness, 1), torch.cat(classes, 1), torch.cat(place))
+        flat = (x.flatten(1, 3) for x in (boxes, t[..., 4], t[..., 5:]))  # (B, 3hw, ...)
+        parts.append((*flat, places(level, h, w, raw)))
+    *of_images, place = zip(*parts, strict=True)
+    boxes, objectness, classes = (torch.cat(part, 1) for part in of_images)
+    return Slots(boxes, objectness, classes, torch.cat(place))
 
 
 def grid(h: int, w: int, like: Tensor) -> Tensor:

@@ -81,7 +81,7 @@ def detect(
     device, found = next(model.parameters()).device, []
     pixels = images.images if isinstance(images, BoxedImages) else tensor("images", images, "B, 3, H, W", floating=True)
     with evaluating(model):
-        for part in pixels.split(batch_size):
+        for part in torch.split(pixels, batch_size):
             part = part.to(device).float() / 255 if isinstance(images, BoxedImages) else part.to(device)
             slots = decode(output_of(model, part), model.anchors)
             found += [suppressed(slots, i, part.shape[-2:], confidence, iou, most) for i in range(len(part))]
@@ -124,7 +124,7 @@ def anchors_for(data: BoxedImages, seed: int = 0) -> Anchors:
     """
     boxes = torch.cat([objects.boxes for objects in data.objects])
     points = (boxes[:, 2:] - boxes[:, :2]).log()  # (n, 2)
-    different = points.unique(dim=0)
+    different = torch.unique(points, dim=0)
     if len(different) < 6:
         raise ValueError(f"{len(different)} boxes of different size are not enough for six anchors: give more images")
     g = torch.Generator().manual_seed(seed)

@@ -116,6 +116,10 @@ class YoloTiny(nn.Module):
         [(2, 3, 11, 4, 4), (2, 3, 11, 8, 8)]
     """
 
+    feat1: nn.Module  # the three places
+    feat2: nn.Module
+    P5_upsample: nn.Module
+
     def __init__(
         self,
         num_classes: int = 80,
@@ -155,9 +159,9 @@ class YoloTiny(nn.Module):
 def head(channels: int, hidden: int, K: int) -> nn.Sequential:
     """A 3x3 convolution, then the 1x1 that gives 3 (5 + K) numbers for each cell."""
     output = nn.Conv2d(hidden, 3 * (5 + K), 1)
-    bias = output.bias.detach().view(3, 5 + K)
-    bias.zero_()
+    bias = torch.zeros(3, 5 + K)
     bias[:, 4] = -4.6  # sigmoid gives 0.01: an untrained network says "no object" nearly everywhere
+    output.bias = nn.Parameter(bias.flatten())
     return nn.Sequential(ConvNormLeaky(channels, hidden, 3), output)
 
 
