@@ -196,7 +196,7 @@ def test_a_change_that_breaks_boxes_is_named() -> None:
 
     with pytest.raises(ValueError, match=r"objects\[0\] after change, box 0 is .* inside 64x64"):
         fit_detector(small(), squares(), change=away, **OPTIONS)
-    with pytest.raises(ValueError, match="change gave images .1, 3, 64, 64. and 1 objects"):
+    with pytest.raises(ValueError, match=r"change gave images \(1, 3, 64, 64\) and 1 objects"):
         fit_detector(small(), squares(), change=half, **OPTIONS)
     with pytest.raises(TypeError, match="change must be a function"):
         fit_detector(small(), squares(), change="flips", **OPTIONS)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The experiments with detectors, on a few tiny images: they run, go on where they stopped, and say how they were made."""
+"""The experiments with detectors, on a few tiny images: complete, resumable, and on the record."""
 
 import csv
 import json
@@ -81,13 +81,13 @@ def test_a_shipped_detector_is_what_its_card_says(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(ship_detector, "TRAIN", {"n": 12, "seed": 100})
     monkeypatch.setattr(ship_detector, "TEST", {"n": 4, "seed": 101})
     monkeypatch.setattr(ship_detector, "SETTINGS", {"epochs": 1, "batch_size": 6, "lr": 1e-3, "seed": 0})
-    ship_detector.ship("CBAM", tmp_path / "shipped", tmp_path / "work")
-    tensors, card = load_checkpoint(tmp_path / "shipped", "CBAM")
+    ship_detector.ship(tmp_path / "shipped", tmp_path / "work")
+    tensors, card = load_checkpoint(tmp_path / "shipped", "plain")
     assert {value.dtype for value in tensors.values()} == {torch.float16, torch.int64}
     assert card["classes"] == ["scratch", "pit", "crack", "stain", "dent", "inclusion"]
     assert sorted(card["test_by_contrast"]) == ["0.4", "0.7", "1.0"]
     monkeypatch.setattr("cbam_lite.detection.detectors.SHIPPED", tmp_path / "shipped")
-    model, _ = trained_detector("CBAM")
+    model, _ = trained_detector()
     assert sum(parameter.numel() for parameter in model.parameters()) == card["parameters"]
     assert model.classes == card["classes"]
     assert not model.training
