@@ -34,6 +34,7 @@ from cbam_lite.detection.darknet_file import read_darknet, write_darknet
 from cbam_lite.detection.decoding import decode
 from cbam_lite.detection.detecting import anchors_for, detect
 from cbam_lite.detection.detectors import trained_detector
+from cbam_lite.detection.explaining_boxes import explain_boxes
 from cbam_lite.detection.letterboxing import letterbox
 from cbam_lite.detection.port_names import load_port
 from cbam_lite.detection.reading_boxes import coco_boxes, yolo_folder
@@ -130,6 +131,7 @@ __all__ = [
     "detect",
     "eca_kernel_size",
     "evaluate",
+    "explain_boxes",
     "export_onnx",
     "export_weights",
     "final_accuracy",

@@ -1,9 +1,13 @@
 """The detector as a picture: its maps, what leads from one to the other, and the three places for attention."""
 
-from matplotlib.axes import Axes
-from matplotlib.patches import FancyBboxPatch
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from cbam_lite.plot import CHANNEL, INPUT, NEUTRAL, OUTPUT
+
+if TYPE_CHECKING:  # Matplotlib takes long to import
+    from matplotlib.axes import Axes
 
 # Name, shape at 416 x 416, column and row of the middle, colour.
 BOXES = {
@@ -35,8 +39,10 @@ ARROWS = (
 WIDE, HIGH = 0.78, 0.66
 
 
-def draw_network(ax: Axes) -> str:
-    """Draw YOLOv4-tiny; returns the same in words, for the text alternative. Orange marks the places for attention."""
+def draw_network(ax: Axes) -> None:
+    """Draw YOLOv4-tiny; orange marks the three places for attention. `ARROWS` and `BOXES` say the same in words."""
+    from matplotlib.patches import FancyBboxPatch
+
     for name, (shape, x, y, colour) in BOXES.items():
         corner, style = (x - WIDE / 2, y - HIGH / 2), "round,pad=0,rounding_size=0.06"
         ax.add_patch(FancyBboxPatch(corner, WIDE, HIGH, boxstyle=style, facecolor="white", edgecolor=colour, lw=1.8))
@@ -47,7 +53,6 @@ def draw_network(ax: Axes) -> str:
     ax.set_xlim(-0.45, 3.45)
     ax.set_ylim(0.6, 4.4)
     ax.axis("off")
-    return "; ".join(f"from {start} to {end}" for start, end in ARROWS)
 
 
 def border(inside: str, towards: str) -> tuple[float, float]:

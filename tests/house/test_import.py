@@ -259,6 +259,7 @@ PUBLIC = [
     "detect",
     "eca_kernel_size",
     "evaluate",
+    "explain_boxes",
     "export_onnx",
     "export_weights",
     "final_accuracy",
