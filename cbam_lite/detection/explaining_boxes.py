@@ -5,16 +5,18 @@ anchor in a cell of a level. With its raw numbers t_o and t_k::
 
     score = log confidence = log sigmoid(t_o) + log sigmoid(t_k)        d score / d t = 1 - sigmoid(t)
 
-So of objectness and class, the one that is less sure weighs more. The confidence itself would make both gradients
-vanish where the detector is certain. Which slots are kept is outside of the gradient: choose first, explain then.
+So of objectness and class, the one that is less sure weighs more, and a map of a sure detection is faint, but has its
+shape; the gradient of the confidence itself is 0 there in float32. Choosing boxes has no gradient: that comes first.
 
-A slot sees little of the last maps. Its gradient is zero outside of 3x3 cells of the map that its head reads, so
-Grad-CAM's weights are means over a whole map in which 9 places count, and its map lights up wherever the same channels
-are active, also where this slot sees nothing. LayerCAM and HiResCAM keep the place. In front of an attention module the
-gradient is everywhere, because a gate depends on the whole map; `feat1`, `feat2` and `P5_upsample` are behind it.
+A slot sees little of the last maps: its gradient is zero outside of 3x3 cells of the map that its head reads. So the
+weights of Grad-CAM are means over a whole map in which 9 places count, and its map lights up wherever the same channels
+are active, also where this slot sees nothing. LayerCAM and HiResCAM keep the place; but then even a blind map, that of
+the slot's own cell, lies on the object: compare with it. In front of an attention module the gradient is everywhere,
+because a gate depends on the whole map; ``feat1``, ``feat2`` and ``P5_upsample`` are behind theirs.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
@@ -22,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from cbam_lite.checks import choose, tensor
+from cbam_lite.checks import choose, positive_int, tensor
 from cbam_lite.detection.decoding import decode
 from cbam_lite.detection.detecting import Detections, detect
 from cbam_lite.detection.letterboxing import Letterbox, letterbox, picture, size_of
@@ -43,7 +45,9 @@ KINDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {  # of t_o and t_k, both
     "confidence": lambda t_o, t_k: t_o.sigmoid() * t_k.sigmoid(),
 }
 
-DEFAULT = {0: "feat2", 1: "feat1"}  # the layer for each level
+# The layer for each level. The coarse level's last map is feat2, but its places are 32 pixels wide, as wide as most
+# objects; the stage before it has 16, and its maps lie on the object far more often.
+DEFAULT = {0: "backbone.stage3.merge", 1: "feat1"}
 UNREACHED = {0: ("feat1", "P5_upsample", "up", "head_P4"), 1: ("head_P5",)}  # parts that a level does not depend on
 REACHED = {0: "backbone, feat2, reduce and head_P5", 1: "backbone, feat1, feat2, reduce, up, P5_upsample and head_P4"}
 CHUNK = 16  # boxes explained in one pass
@@ -64,12 +68,11 @@ def box_score(
     Args:
         places: (B, 4), level, anchor, row and column of one slot for each image, as in `Detections`.
         labels: (B,), the class that is explained; one number stands for all. Only "objectness" does without.
-        kind: "objectness" is the raw t_o, "class" the raw t_k, "log confidence" log sigmoid(t_o) + log sigmoid(t_k), and
-            "confidence" its exponential, to measure with: it saturates, and its gradient with it.
+        kind: "objectness" is the raw t_o, "class" the raw t_k, "log confidence" log sigmoid(t_o) + log sigmoid(t_k),
+            and "confidence" its exponential, to measure with: from t = 17 on its gradient is 0 in float32.
 
     Raises:
-        ValueError: the kind is unknown, labels are missing, there are not as many places as labels or images, or a
-            place lies outside of its level.
+        ValueError: the kind is unknown, labels are missing, or places, labels and images do not fit together.
         TypeError: places or labels are no whole numbers.
 
     Example:
@@ -108,15 +111,17 @@ def box_probability(places: Tensor | Sequence[Sequence[int]], labels: Tensor | S
 
 
 def checked_places(places: Tensor | Sequence[Sequence[int]]) -> Tensor:
-    """Level, anchor, row and column of each slot as int64, (B, 4), on the CPU."""
+    """Level, anchor, row and column of each slot as int64, (B, 4)."""
     try:
-        numbers = torch.as_tensor(places).detach().cpu()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"places={places!r:.60} must be whole numbers (B, 4): {error}") from error
-    if tensor("places", numbers, "B, 4", least=1).shape[1] != 4:
+        numbers = torch.as_tensor(places)
+    except (TypeError, ValueError, RuntimeError):
+        numbers = torch.zeros(1, 4)  # no tensor of whole numbers, which is said next
+    if numbers.dim() != 2 or numbers.shape[1] != 4 or not len(numbers):
         raise ValueError(f"places are {tuple(numbers.shape)}, expected (B, 4): level, anchor, row, column of each slot")
-    if numbers.is_floating_point() or numbers.dtype == torch.bool:
-        raise TypeError(f"places are {numbers.dtype}: give whole numbers, level, anchor, row, column, as detect does")
+    if numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool:
+        raise TypeError(
+            f"places={places!r:.60} must be whole numbers: level, anchor, row, column, as detect gives them"
+        )
     return numbers.long()
 
 
@@ -129,15 +134,14 @@ def numbers_at(output: Sequence[Tensor], places: Tensor) -> Tensor:
         raise ValueError(f"{len(places)} places for {len(output[0])} images: give one slot for each, repeat the image")
     rows = []
     for i, (level, anchor, row, column) in enumerate(places.tolist()):
-        sizes = [(raw.shape[1], *raw.shape[3:]) for raw in output]  # anchors, h, w
-        inside = 0 <= level < len(output) and all(
-            0 <= x < n for x, n in zip((anchor, row, column), sizes[level], strict=True)
-        )
-        if not inside:
-            grids = ", ".join(f"{n} x {h}x{w} in level {k}" for k, (n, h, w) in enumerate(sizes))
+        sizes = [(raw.shape[1], *raw.shape[3:]) for raw in output[:2]]  # anchors, h, w
+        if level not in range(len(sizes)) or any(
+            x not in range(n) for x, n in zip((anchor, row, column), sizes[level], strict=True)
+        ):
             raise ValueError(
-                f"places[{i}] is level {level}, anchor {anchor}, row {row}, column {column}, but there are {grids} "
-                "(anchors x cells): take the places that detect gives for images of this size"
+                f"places[{i}] is level {level}, anchor {anchor}, row {row}, column {column}, but the levels have "
+                f"{' and '.join(f'{n} x {h}x{w}' for n, h, w in sizes)} (anchors x cells): take what detect gives for "
+                "images of this size"
             )
         rows.append(output[level][i, anchor, :, row, column])
     t = torch.stack(rows)
@@ -220,18 +224,17 @@ def explain_boxes(
     """Detect, then say for each box where the network looked. Needs torchvision, for non-maximum suppression.
 
     Args:
-        model: it runs in eval mode, and is left as it was. Names of classes are those of ``model.classes``, if it has
-            any, as after `fit_detector`.
+        model: it is left as it was. If it has ``model.classes``, as after `fit_detector`, these are the classes' names.
         image: (3, H, W), uint8, or float from 0 to 1, of any size.
-        layers: a name, several names, or ``{level: name or names}`` for levels 0 (stride 32) and 1 (stride 16). Names
-            are those of ``model.named_modules()``; a level without one takes its default, feat2 for 0 and feat1 for 1:
-            the last map with attention that its head reads. Several layers are added up, each cut off at 0, divided by
-            its peak, and resized to the finest of them: ``{1: ("feat1", "P5_upsample")}``.
+        layers: a name, several names, or ``{level: name or names}`` for levels 0 (stride 32) and 1 (stride 16), as in
+            ``model.named_modules()``. A level without one takes its default, "backbone.stage3.merge" for 0 and "feat1"
+            for 1, both of stride 16. Several layers, ``{1: ("feat1", "P5_upsample")}``, become one map: each is cut off
+            at 0, divided by its peak and resized to the finest of them, and they are added up.
         method: as for `cam`.
         kind: what is explained, see `box_score`.
         confidence, iou, most: as for `detect`.
         size: height and width of the letterbox, or one number for both, multiples of 32: take that of the training.
-            None takes the next multiples of 32 of the image's own sides, so an image that has such sides stays as it is.
+            None takes the image's own sides, up to the next multiples of 32; with such sides it stays as it is.
 
     Returns:
         `Explanation`, of length 0 if nothing is above the threshold; as text it says how near the image comes to it.
@@ -256,17 +259,14 @@ def explain_boxes(
         choose("method", method, METHODS)
     chosen, classes = layers_of(model, layers), classes_of(model)
     seen, where = fitted(model, image, size)
-    (found,) = detect(model, seen[None], confidence=confidence, iou=iou, most=most)
-    found = in_the_image(found, where)
+    (found,) = detect(model, seen[None], confidence=confidence, iou=iou, most=10**9)  # some may be in the padding
+    found = in_the_image(found, where, positive_int("most", most))
     raw = raw_maps(model, seen, found, chosen, kind, method)
     maps = [where.maps_out(resize(together(of_box), where.size)) for of_box in raw]
     value, label = (found.confidences[0], found.labels[0]) if len(found) else most_confident(model, seen, where)
     return Explanation(
-        found.boxes,
-        found.labels,
-        found.confidences,
-        found.places,
-        image=(image / 255 if image.dtype == torch.uint8 else image).detach().float().cpu(),
+        **vars(found),
+        image=(image.detach() / (255 if image.dtype == torch.uint8 else 1)).float().cpu(),
         seen=seen.float().cpu(),
         where=where,
         raw=tuple(raw),
@@ -283,18 +283,16 @@ def layers_of(model: YoloTiny, layers: Layers | None) -> dict[int, list[str]]:
     if wrong := [level for level in given if level not in DEFAULT]:
         raise ValueError(f"layers name level {wrong[0]!r}: there are 0 (stride 32) and 1 (stride 16)")
     chosen = {level: names_of(model, name) for level, name in (DEFAULT | dict(given)).items()}
-    for names in chosen.values():
-        for name in names:
-            layer_of(model, name)
+    for name in [*chosen[0], *chosen[1]]:
+        layer_of(model, name)
     return chosen
 
 
 def classes_of(model: YoloTiny) -> tuple[str, ...]:
-    """The names that the model carries, or numbers."""
-    named = getattr(model, "classes", None)
-    if named is not None and len(named) != model.num_classes:
+    named = tuple(getattr(model, "classes", None) or (f"class {k}" for k in range(model.num_classes)))
+    if len(named) != model.num_classes:
         raise ValueError(f"model.classes has {len(named)} names, but the model {model.num_classes} classes: name each")
-    return tuple(named or (f"class {k}" for k in range(model.num_classes)))
+    return named
 
 
 def fitted(model: YoloTiny, image: Tensor, size: int | tuple[int, int] | None) -> tuple[Tensor, Letterbox]:
@@ -304,16 +302,15 @@ def fitted(model: YoloTiny, image: Tensor, size: int | tuple[int, int] | None) -
     if h % 32 or w % 32:
         raise ValueError(f"size={size} must be multiples of 32: use {(-(-h // 32) * 32, -(-w // 32) * 32)}")
     inside, where = letterbox(image.detach(), (h, w))
-    pixels = inside / 255 if inside.dtype == torch.uint8 else inside
     weight = next(model.parameters())
-    return pixels.to(weight.device, weight.dtype), where
+    return (inside / (255 if inside.dtype == torch.uint8 else 1)).to(weight.device, weight.dtype), where
 
 
-def in_the_image(found: Detections, where: Letterbox) -> Detections:
-    """The detections with boxes in pixels of the image, without those that stand in the padding."""
-    boxes = where.boxes_out(found.boxes)
-    kept = has_area(boxes)
-    return Detections(boxes[kept], found.labels[kept], found.confidences[kept], found.places[kept])
+def in_the_image(found: Detections, where: Letterbox, most: int) -> Detections:
+    """The first detections with boxes in pixels of the image, without those that stand in the padding."""
+    inside = dataclasses.replace(found, boxes=where.boxes_out(found.boxes))
+    kept = has_area(inside.boxes).nonzero()[:most, 0]
+    return Detections(**{name: values[kept] for name, values in vars(inside).items()})
 
 
 def has_area(boxes: Tensor) -> Tensor:
@@ -325,7 +322,8 @@ def most_confident(model: YoloTiny, seen: Tensor, where: Letterbox) -> tuple[flo
     """The highest confidence of all slots whose box is in the image, and its class."""
     with evaluating(model):
         slots = decode(model(seen[None]), model.anchors)
-    confidences = slots.confidences[0].masked_fill(~has_area(where.boxes_out(slots.boxes[0]))[:, None], 0)  # (S, K)
+    inside = has_area(where.boxes_out(slots.boxes[0]))  # (S,)
+    confidences = slots.confidences[0] * inside[:, None]  # (S, K)
     if not confidences.isfinite().all():
         raise ValueError("the model gives NaN for this image: its weights are not finite, or its training went wrong")
     return float(confidences.max()), int(confidences.argmax()) % model.num_classes
@@ -335,47 +333,39 @@ def most_confident(model: YoloTiny, seen: Tensor, where: Letterbox) -> tuple[flo
 
 
 def raw_maps(
-    model: YoloTiny,
-    seen: Tensor,
-    found: Detections,
-    layers: Mapping[int, Sequence[str]],
-    kind: Kind,
-    method: Name | Method,
+    model: YoloTiny, seen: Tensor, found: Detections, layers: Mapping[int, list[str]], kind: Kind, method: Name | Method
 ) -> list[dict[str, Tensor]]:
     """For each detection {layer: raw signed map (h, w)}: copies of the image, and one slot explained in each."""
-    raw: list[dict[str, Tensor]] = [{} for _ in range(len(found))]
     refuse_unreached(found, layers)
-    for level, names in layers.items():
-        for some in (found.places[:, 0] == level).nonzero()[:, 0].split(CHUNK):
-            if len(some):
-                score = box_score(found.places[some], found.labels[some], kind)
-                maps = cam(model, seen.expand(len(some), -1, -1, -1), names, score, method)
-                for row, i in enumerate(some.tolist()):
-                    raw[i] = {name: of_layer[row].cpu() for name, of_layer in maps.items()}
-    return raw
+    raw: dict[int, dict[str, Tensor]] = {}
+    for level in set(found.places[:, 0].tolist()):
+        for some in torch.split((found.places[:, 0] == level).nonzero()[:, 0], CHUNK):
+            score = box_score(found.places[some], found.labels[some], kind)
+            maps = cam(model, seen.expand(len(some), -1, -1, -1), layers[level], score, method)
+            for row, i in enumerate(some.tolist()):
+                raw[i] = {name: of_layer[row].cpu() for name, of_layer in maps.items()}
+    return [raw[i] for i in range(len(found))]
 
 
-def refuse_unreached(found: Detections, layers: Mapping[int, Sequence[str]]) -> None:
+def refuse_unreached(found: Detections, layers: Mapping[int, list[str]]) -> None:
     """An error if a detection is of a level that does not depend on a layer: its map would be blank."""
     for i, level in enumerate(found.places[:, 0].tolist()):
         for name in layers[level]:
             if name.split(".")[0] in UNREACHED[level]:
                 others = {k: names[0] if len(names) == 1 else tuple(names) for k, names in layers.items()}
                 raise ValueError(
-                    f"detection {i} is of level {level} (stride {STRIDES[level]}), which {name} does not reach: choose "
-                    f"{DEFAULT[level]} for it, layers={others | {level: DEFAULT[level]}}; it depends on {REACHED[level]}"
+                    f"detection {i} is of level {level} (stride {STRIDES[level]}), which {name} does not reach; that "
+                    f"level depends on {REACHED[level]}: choose {DEFAULT[level]} for it, "
+                    f"layers={others | {level: DEFAULT[level]}}"
                 )
 
 
 def together(raw: Mapping[str, Tensor]) -> Tensor:
-    """One map of a box from those of its layers, cut off at 0: (1, h, w). Of several, the sum of maps over their peaks.
-
-    Raw maps of two layers are not in one unit, so that the larger one would be all that is seen.
-    """
+    """One map of a box from those of its layers, (1, h, w): each is divided by its peak, for they share no unit."""
     parts = [positive(values[None]) for values in raw.values()]
     if len(parts) == 1:
         return parts[0]
-    finest = max((part.shape[1:] for part in parts), key=lambda size: size.numel())
+    finest = max(((part.shape[1], part.shape[2]) for part in parts), key=math.prod)
     peaks = [part.max().clamp_min(torch.finfo(part.dtype).tiny) for part in parts]
     return torch.stack([resize(part / peak, finest) for part, peak in zip(parts, peaks, strict=True)]).sum(0)
 
@@ -393,12 +383,10 @@ def delete_confidence(
     """The confidence of one detection while the top pixels of a map are covered: (steps + 1,). See `deletion`.
 
     Args:
-        model: a detector.
-        image: (3, H, W) from 0 to 1, as the model takes it: ``why.seen`` of an `Explanation`.
-        place: (4,), level, anchor, row and column of the slot, ``why.places[i]``.
-        label: its class.
-        values: a map of that image, of any size, ``why.raw[i]["feat1"]``; it is resized.
-        steps, seed, fill: as for `deletion`; `faithfulness.blurred` fills with the local mean.
+        model, image: a detector, and (3, H, W) as it takes it: ``why.seen`` of an `Explanation`.
+        place, label: level, anchor, row and column of the slot, and its class: ``why.places[i], why.labels[i]``.
+        values: a map of that image, of any size: ``why.raw[i]["feat1"]``. It is resized.
+        steps, seed, fill: as for `deletion`. One step should cover less than the object, or all maps look alike.
 
     Example:
         >>> model = yolo_tiny(num_classes=6, width=0.25)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -44,6 +44,9 @@ def found(*rows: tuple[float, float, float, float, int, float]) -> Found:
 def there(*rows: tuple[float, float, float, float, int]) -> Objects:
     table = torch.tensor(rows, dtype=torch.float64)
     return Objects(table[:, :4].float(), table[:, 4].long())
+
+
+ONE, PIT = found((0, 0, 10, 10, 0, 0.9)), there((0, 0, 10, 10, 0))
 
 
 def some_images(
@@ -119,11 +122,13 @@ def assert_same_as_pycocotools(ours: list[Found], true: list[Objects]) -> None:
 
 
 @given(st.integers(0, 2**30))
+@settings(max_examples=25)
 def test_coco_is_pycocotools(seed: int) -> None:
     assert_same_as_pycocotools(*some_images(seed))
 
 
 @given(st.integers(0, 2**30))
+@settings(max_examples=25)
 def test_coco_is_pycocotools_where_ious_are_equal_or_at_a_threshold(seed: int) -> None:
     assert_same_as_pycocotools(*some_images(seed, images=4, classes=3, grid=8.0))
 
@@ -177,6 +182,15 @@ def test_wrong_detections_of_another_size_do_not_count() -> None:
     ours = [Found(*(torch.cat(parts) for parts in zip(mistakes, right, strict=True)))]
     result = average_precision(ours, true)
     assert (result.small, result.medium, result.large) == (pytest.approx(0.5), pytest.approx(0.5), None)
+    assert_same_as_pycocotools(ours, true)
+
+
+def test_an_object_of_the_asked_size_comes_before_a_better_one_of_another_size() -> None:
+    """One detection on the larger of two objects; the smaller one has an IoU of 900 / 1156 = 0.78 with it."""
+    true, ours = [there((0, 0, 34, 34, 0), (0, 0, 30, 30, 0))], [found((0, 0, 34, 34, 0, 0.9))]
+    result = average_precision(ours, true)
+    assert (result.small, result.medium) == (pytest.approx(6 / 10), 1)  # 0.78 is at least 0.5, 0.55, ..., 0.75
+    assert result.AP == pytest.approx(51 / 101)
     assert_same_as_pycocotools(ours, true)
 
 
@@ -264,6 +278,7 @@ def test_voc_is_the_devkits(year: int, seed: int, grid: float, iou: float | None
     expected = [devkit(ours, true, label, iou or 0.5, year) for label in present]
     assert [x for x in result.by_class.values() if x is not None] == pytest.approx(expected, abs=1e-12)
     assert result.AP == pytest.approx(np.mean(expected), abs=1e-12) if present else math.isnan(result.AP)
+    assert result.AP50 is result.AP75 is result.small is None  # those are COCO's
 
 
 def test_voc_has_no_limit_of_detections() -> None:
@@ -309,6 +324,13 @@ def test_deep_pcb_wants_more_than_its_iou_the_others_at_least_theirs() -> None:
     assert average_precision(ours, true, "COCO", iou=0.33).AP == 1
 
 
+@pytest.mark.parametrize(("height", "AP"), [(70, 1), (70 - 1e-6, 0)])
+def test_iou_is_compared_in_double_precision(height: float, AP: float) -> None:
+    """In float32, both are 0.7."""
+    ours = ONE._replace(boxes=torch.tensor([[0, 0, 100, height]], dtype=torch.float64))
+    assert average_precision([ours], [there((0, 0, 100, 100, 0))], "VOC 2010", iou=0.7).AP == AP
+
+
 def test_f_score_by_hand() -> None:
     true = [there((0, 0, 10, 10, 0), (20, 0, 30, 10, 1)), there((0, 0, 10, 10, 1))]
     ours = [
@@ -316,9 +338,17 @@ def test_f_score_by_hand() -> None:
         found((0, 0, 10, 10, 1, 0.6), (40, 0, 50, 10, 1, 0.5)),
     ]
     assert f_score(ours, true, 0.55) == pytest.approx((2 / 4, 2 / 3, 4 / 7, 0.55))
-    assert f_score(ours, true, 0.6) == pytest.approx((2 / 4, 2 / 3, 4 / 7, 0.6))  # float32's 0.6, too, is at least 0.6
+    assert f_score(ours, true, 0.7) == pytest.approx((1 / 3, 1 / 3, 1 / 3, 0.7))  # float32's 0.7, too, is at least 0.7
     assert f_score(ours, true, 0.85) == pytest.approx((1, 1 / 3, 1 / 2, 0.85))
     assert best_f_score(ours, true) == pytest.approx((2 / 4, 2 / 3, 4 / 7, 0.6))
+
+
+def test_best_f_score_weighs_detections_and_objects_alike() -> None:
+    """Of five objects one is found by 1 detection, F = 2 / 6, three by 14, F = 6 / 19."""
+    boxes = [(20 * i, 0, 20 * i + 10, 10, 0) for i in range(5)]
+    wrong = [(20 * i, 50, 20 * i + 10, 60, 0, 0.5) for i in range(11)]
+    ours = [found((*boxes[0], 0.75), *wrong, (*boxes[1], 0.25), (*boxes[2], 0.25))]
+    assert best_f_score(ours, [there(*boxes)]) == pytest.approx((1, 1 / 5, 1 / 3, 0.75))
 
 
 @given(st.integers(0, 2**30))
@@ -477,8 +507,6 @@ def test_any_object_with_the_three_parts_will_do() -> None:
 
 
 # ---- what cannot be right -------------------------------------------------------------------------------------------
-
-ONE, PIT = found((0, 0, 10, 10, 0, 0.9)), there((0, 0, 10, 10, 0))
 
 
 @pytest.mark.parametrize(
