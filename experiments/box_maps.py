@@ -27,7 +27,7 @@ from cbam_lite.detection.boxes import iou
 from cbam_lite.detection.detecting import detect
 from cbam_lite.detection.detectors import trained_detector
 from cbam_lite.detection.explaining_boxes import box_probability, box_score
-from cbam_lite.detection.yolo import STRIDES, YoloTiny
+from cbam_lite.detection.yolo import YoloTiny
 from cbam_lite.explaining import localize
 from cbam_lite.explaining.faithfulness import auc, deletion
 from cbam_lite.explaining.gradcam import cam, positive, resize
@@ -36,12 +36,14 @@ from cbam_lite.training.checkpoints import write_whole
 
 TEST: dict[str, Any] = {"n": 250, "seed": 301}
 CONFIDENCE = 0.3
-STEPS = 8
+STEPS = 16
 CHUNK = 64
 LAYERS = {
     1: ("feat1", "P5_upsample", "feat1 + P5_upsample", "head_P4.0", "backbone.stage2.merge"),
     0: ("feat2", "reduce", "head_P5.0", "backbone.stage3.merge"),
 }
+STRIDE = dict.fromkeys(LAYERS[1], 16) | dict.fromkeys(LAYERS[0], 32)  # pixels for each place of a layer's map
+STRIDE |= {"backbone.stage2.merge": 8, "backbone.stage3.merge": 16}
 COLUMNS = ("layer", "method", "metric", "score", "low", "high", "boxes")
 
 
@@ -139,14 +141,14 @@ def rows_of(model: YoloTiny, boxes: Boxes) -> Iterator[dict[str, Any]]:
         print(f"level {level}: {len(own.labels)} boxes", flush=True)
         if not len(own.labels):
             continue
-        stride = STRIDES[level]
         for name, maps in {
             "uniform": localize.uniform_maps(own.masks),
             "predicted box": filled(own.boxes, (size[0], size[1])),
-            "ceiling": localize.perfect_maps(own.masks, (size[0] // stride, size[1] // stride)),
         }.items():
             yield from score(model, own, maps, f"level {level}", name)
         for layer in layers:
+            grid = (size[0] // STRIDE[layer], size[1] // STRIDE[layer])
+            yield from score(model, own, localize.perfect_maps(own.masks, grid), layer, "ceiling")
             for method in ("Grad-CAM", "HiResCAM", "LayerCAM"):
                 yield from score(model, own, maps_of(model, own, layer, method), layer, method)
             print(f"  {layer}", flush=True)

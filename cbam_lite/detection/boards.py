@@ -1,4 +1,4 @@
-"""DeepPCB as a detector sees it: whole boards with their boxes, and which of them show a design that was not trained on.
+"""DeepPCB as a detector sees it: whole boards with their boxes, and which of them are of a design new to it.
 
 Tang et al., "Online PCB Defect Detector On A New PCB Defect Dataset", arXiv:1902.06197.
 """
@@ -34,7 +34,7 @@ def pcb_boards(
             here or from `folder`; or lines as they stand there, ``group/NUMBER/NAME.jpg group/NUMBER_not/NAME.txt``, or
             paths as this function gives them. None takes all boards in the order of their paths.
         size: letterbox the boards to size x size. None keeps their size, which must be the same for all. Half of all
-            defects have a side of 34 pixels or less, which become 22 at 416.
+            sides of boxes are 34 pixels or less, which become 22 at 416.
 
     Raises:
         FileNotFoundError: there is no such folder, list, board or file of boxes.
@@ -123,7 +123,7 @@ def grey_images(boards: Sequence[Board], size: int | None) -> tuple[Tensor, list
         wanted = shape if size is None else (size, size)
         if i == 0:
             images = torch.empty(len(boards), 1, *wanted, dtype=torch.uint8)
-        if images.shape[2:] != wanted:
+        if tuple(images.shape[2:]) != wanted:
             raise ValueError(
                 f"{board.path} is {shape[1]}x{shape[0]}, {boards[0].path} {images.shape[3]}x{images.shape[2]}: give "
                 "size=640, for example, to letterbox all to one size"

@@ -1,11 +1,12 @@
 """Surfaces with several defects each, and a true box and a true mask for every one of them."""
 
 import hashlib
+from collections.abc import Iterable
 
 import torch
 from torch import Generator, Tensor
 
-from cbam_lite.checks import number, positive_int, whole
+from cbam_lite.checks import choose, number, positive_int, whole
 from cbam_lite.detection.boxed_images import BoxedImages, Objects
 from cbam_lite.training.flaws import DEFECTS, add_clutter, one_hole
 from cbam_lite.training.images import boxes_of
@@ -32,10 +33,18 @@ KINDS = {
     "dent": (*DEFECTS["dent"], 0.6, 1.0),
     "inclusion": (*DEFECTS["inclusion"], 0.8, 1.5),
 }
+NAMES = tuple(KINDS)
 
 
 def make_boxed_defects(
-    n: int, *, size: int = 128, seed: int = 0, contrast: float = 1.0, clutter: float = 0.5, most: int = 4
+    n: int,
+    *,
+    size: int = 128,
+    seed: int = 0,
+    contrast: float = 1.0,
+    clutter: float = 0.5,
+    most: int = 4,
+    kinds: Iterable[str] = NAMES,
 ) -> BoxedImages:
     """n images of surfaces with several defects, each with its box and its mask: what a detector learns from.
 
@@ -51,14 +60,15 @@ def make_boxed_defects(
         contrast: how much a defect differs from its surface; 1 is easy to see, 0.3 hard.
         clutter: reflections, dust and ink marks, which are no defects, from 0 (none) to 1.
         most: each image is to have 0 to so many defects, all numbers equally often.
+        kinds: which defects, some of `KINDS`; all are equally frequent. Label k is the k-th of them.
 
     Returns:
-        `BoxedImages` with `masks`. A mask is where a defect covers at least half of a pixel, a box is the smallest around
-        it.
+        `BoxedImages` with `masks`. A mask is where a defect covers at least half of a pixel, a box is the smallest
+        around it.
 
     Raises:
         ValueError: a number is outside its range; the error names it.
-        TypeError: an argument is no number.
+        TypeError: an argument is no number, or `kinds` is a single name.
 
     Example:
         >>> data = make_boxed_defects(8)
@@ -74,18 +84,29 @@ def make_boxed_defects(
         raise ValueError(f"size={size} is too small for several defects: use size>=64")
     whole("seed", seed)
     whole("most", most, 1, 8)
+    names = checked_kinds(kinds)
     images, objects, masks = [], list[Objects](), list[Tensor]()
     for chunk in range(-(-positive_int("n", n) // CHUNK)):
-        some, marked = one_chunk(seed, chunk, size, contrast, clutter, most)
+        some, marked = one_chunk(seed, chunk, size, contrast, clutter, most, names)
         images.append(some)
         for labels, own in marked:
             objects.append(Objects(boxes_of(own).float(), labels))
             masks.append(own)
-    return BoxedImages(torch.cat(images)[:n], tuple(objects[:n]), tuple(KINDS), tuple(masks[:n]))
+    return BoxedImages(torch.cat(images)[:n], tuple(objects[:n]), names, tuple(masks[:n]))
+
+
+def checked_kinds(kinds: Iterable[str]) -> tuple[str, ...]:
+    """The names of some kinds, each once."""
+    if isinstance(kinds, str) or not isinstance(kinds, Iterable):
+        raise TypeError(f"kinds={kinds!r} must be a tuple of names, ({str(kinds)!r},) for a single one")
+    names = tuple(choose(f"kinds[{i}]", kind, KINDS) for i, kind in enumerate(kinds))
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"kinds={names!r} must hold at least one of {', '.join(KINDS)}, and each only once")
+    return names
 
 
 def one_chunk(
-    seed: int, chunk: int, size: int, contrast: float, clutter: float, most: int
+    seed: int, chunk: int, size: int, contrast: float, clutter: float, most: int, names: tuple[str, ...]
 ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
     """Images of `CHUNK` surfaces, and labels (n,) and masks (n, S, S) of the defects in each."""
     digest = hashlib.sha256(f"boxes, {seed}, {chunk}".encode()).digest()
@@ -98,8 +119,8 @@ def one_chunk(
     wanted = torch.randint(most + 1, (CHUNK,), generator=g)
     taken, marked = torch.zeros(CHUNK, size, size, dtype=torch.bool), [list[tuple[int, Tensor]]() for _ in range(CHUNK)]
     for _ in range(most + TRIES):
-        labels = torch.randint(len(KINDS), (CHUNK,), generator=g)
-        change, masks = one_each(f, surface, labels)
+        labels = torch.randint(len(names), (CHUNK,), generator=g)
+        change, masks = one_each(f, surface, labels, names)
         strength = contrast * f.uniform(0.6, 1)
         for i, (x0, y0, x1, y1) in enumerate(boxes_of(masks).tolist()):
             if len(marked[i]) < wanted[i] and fits(masks[i], taken[i], x0, y0, x1, y1):
@@ -110,12 +131,12 @@ def one_chunk(
     return photographed(f, images, clutter), [stacked(found, size) for found in marked]
 
 
-def one_each(f: Frame, surface: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """One defect of these kinds for each surface, somewhere: the change (n, 3, S, S) that it makes, and its mask."""
+def one_each(f: Frame, surface: Tensor, labels: Tensor, names: tuple[str, ...]) -> tuple[Tensor, Tensor]:
+    """One defect for each surface, somewhere, of the kind that its label names: its change (n, 3, S, S), its mask."""
     n, size, _ = surface.shape
     change, masks = torch.zeros(n, 3, size, size), torch.zeros(n, size, size, dtype=torch.bool)
     middle = [f.uniform(0.05, 0.95) for _ in range(2)]
-    for label, (draw, tone, share, scale) in enumerate(KINDS.values()):
+    for label, (draw, tone, share, scale) in enumerate(KINDS[name] for name in names):
         members = (labels == label).nonzero()[:, 0]
         own = part(f, members)
         x, y = ((axis - m[members]) / share + 0.5 for axis, m in zip((own.x, own.y), middle, strict=True))

@@ -24,7 +24,6 @@ from cbam_lite.plot import OUTPUT, Array, draw_cam, draw_image, figure
 if TYPE_CHECKING:  # Matplotlib takes long to import
     from matplotlib.axes import Axes
 
-EDGE = 0.18  # of the height: room that a label above or below a box needs
 NEAR = 0.3  # IoU from which on two boxes would have their labels at one place
 GAP = 3.5  # points from the letters past the end of their frame
 
@@ -111,15 +110,24 @@ def draw_box(
         ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=line, linewidth=width))
     if text:
         letters = TextArea(text, textprops={"color": "white", "size": size})
-        place, across, up = beside(box, shape, turn)
+        place, across, up = beside(box, shape, room(ax, shape, size), turn)
         inwards = (GAP * (1 - 2 * across), GAP * (1 - 2 * up))  # what is aligned are the letters, without their frame
         style = {"boxstyle": "round,pad=0.2", "facecolor": colour, "edgecolor": "white", "linewidth": 0.8}
         options: Any = {"boxcoords": "offset points", "box_alignment": (across, up), "annotation_clip": False}
         ax.add_artist(AnnotationBbox(letters, place, inwards, bboxprops=style, fontsize=size, **options))
 
 
-def beside(box: Sequence[float], shape: tuple[int, int], turn: int = 0) -> tuple[tuple[float, float], float, float]:
-    """Where a label stands, and which point of it: its share from the left, and from below.
+def room(ax: Axes, shape: tuple[int, int], size: float) -> float:
+    """The height of a label in pixels of the image; rather too much, because the layout may still change a little."""
+    (H, W), extent = shape, ax.get_window_extent()
+    points = min(float(extent.height) / H, float(extent.width) / W) * 72 / ax.figure.dpi  # for one pixel
+    return (1.5 * size + 2 * GAP) / points
+
+
+def beside(
+    box: Sequence[float], shape: tuple[int, int], high: float, turn: int = 0
+) -> tuple[tuple[float, float], float, float]:
+    """Where a label of that height stands, and which point of it: its share from the left, and from below.
 
     The point that is a share s from the left of the image is a share s from the left of the label. So the label is
     inside, as long as it is not wider than the image. It stands above the box, below it, or inside, at the top: where
@@ -127,8 +135,8 @@ def beside(box: Sequence[float], shape: tuple[int, int], turn: int = 0) -> tuple
     """
     (x0, y0, x1, y1), (H, W) = box, shape
     x = min(max((x0 + x1) / 2, 0), W)
-    above, below = (y0, 0.0), (y1, 1.0)
-    sides = [above] * (y0 >= EDGE * H) + [below] * (y1 <= (1 - EDGE) * H) + [(max(y0, 0), 1.0)]
+    inside = (min(max(y0, 0), max(H - high, 0)), 1.0)
+    sides = [(y0, 0.0)] * (y0 >= high) + [(y1, 1.0)] * (y1 <= H - high) + [inside]
     y, up = sides[turn % len(sides)]
     return (x - 0.5, y - 0.5), x / W, up
 

@@ -149,7 +149,9 @@ def yaml_names(file: Path, text: str) -> list[str]:
         raise ImportError(f"{file} is read by PyYAML: pip install pyyaml") from error
     try:
         names = yaml.safe_load(text)["names"]
-        names = [names[i] for i in range(len(names))]  # a list, or a mapping
+        if not isinstance(names, list | Mapping):
+            raise TypeError(f"names is {names!r:.60}")
+        names = [names[i] for i in range(len(names))]
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise ValueError(f"{file} has no 'names', a list or a mapping that counts from 0: {error!r}") from error
     if wrong := [name for name in names if isinstance(name, bool) or not isinstance(name, str | int)]:

@@ -171,7 +171,7 @@ def coco_boxes(
         refuse_twice(table, "the id of an image", [image["id"] for image in content["images"]])
         refuse_twice(table, "the name of a file", [marked.name for marked in found.values()])
         crowds = put_marks(table, content["annotations"], found, names)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{table} is no COCO file: {error!r} is missing or of another kind") from error
     if not found:
         raise ValueError(f"{table} names no image: look into its 'images'")

@@ -1,6 +1,7 @@
 """Computed surfaces with boxes: boxes are tight, defects are apart, and equal arguments give equal bytes."""
 
 import hashlib
+import math
 
 import pytest
 import torch
@@ -44,6 +45,32 @@ def test_each_number_of_defects_and_each_kind_occurs() -> None:
     assert max(len(labels) for _, labels in make_boxed_defects(64, most=1).objects) == 1
 
 
+def test_each_kind_alone_is_that_kind() -> None:
+    for name in KINDS:
+        data = make_boxed_defects(16, kinds=[name], most=2)
+        assert data.classes == (name,)
+        assert {k for _, labels in data.objects for k in labels.tolist()} == {0}
+    backwards = make_boxed_defects(64, seed=3, kinds=list(KINDS)[::-1])
+    assert backwards.classes == DATA.classes[::-1]
+    assert not torch.equal(backwards.images, DATA.images[:64])
+
+
+def test_a_pit_is_one_round_hole() -> None:
+    data = make_boxed_defects(64, kinds=["pit"], size=256)
+    assert data.masks is not None
+    for (boxes, _), masks in zip(data.objects, data.masks, strict=True):
+        w, h = (boxes[:, 2:] - boxes[:, :2]).unbind(1)
+        assert ((w - h).abs() <= 2).all()
+        assert torch.allclose(masks.flatten(1).sum(1) / (w * h), torch.tensor(math.pi / 4), atol=0.04)
+
+
+def test_clutter_is_no_defect() -> None:
+    """It changes the picture, and no box."""
+    plain = make_boxed_defects(64, seed=3, clutter=0.0)
+    assert not torch.equal(plain.images, DATA.images[:64])
+    assert all(torch.equal(a.boxes, b.boxes) for a, b in zip(plain.objects, DATA.objects, strict=False))
+
+
 def test_a_defect_changes_the_picture_where_its_mask_is_and_hardly_elsewhere() -> None:
     """With contrast 0 the same surfaces come without their defects."""
     clean = make_boxed_defects(64, seed=3, contrast=0.0)
@@ -55,8 +82,26 @@ def test_a_defect_changes_the_picture_where_its_mask_is_and_hardly_elsewhere() -
         outside.append(change[~masks.any(0)].mean())
         inside += [change[mask].mean() for mask in masks]
     assert torch.stack(inside).quantile(0.1) > 8
+    assert torch.stack(inside).min() > 2
     assert torch.stack(outside).mean() < 1
     assert (difference[[i for i in range(64) if not len(DATA.objects[i].labels)]] == 0).all()
+
+
+def test_more_contrast_changes_more_and_nothing_else() -> None:
+    clean = make_boxed_defects(16, seed=3, contrast=0.0).images.float()
+    changes = []
+    for contrast in (0.3, 1.0, 2.0):
+        data = make_boxed_defects(16, seed=3, contrast=contrast)
+        assert all(torch.equal(a.boxes, b.boxes) for a, b in zip(data.objects, DATA.objects, strict=False))
+        changes.append((data.images.float() - clean).abs().mean().item())
+    assert changes == sorted(changes)
+    assert changes[-1] > 3 * changes[0]
+
+
+def test_global_random_numbers_are_left_alone() -> None:
+    state = torch.get_rng_state()
+    make_boxed_defects(1)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_equal_arguments_give_equal_bytes() -> None:
@@ -93,8 +138,15 @@ def test_another_size_shows_the_same_things() -> None:
         ({"most": 9}, ValueError, "most=9 must be at most 8"),
         ({"seed": -1}, ValueError, "seed=-1 must be at least 0"),
         ({"seed": 0.5}, TypeError, "seed must be a whole number"),
+        ({"contrast": float("nan")}, ValueError, "contrast=nan is outside its range"),
+        ({"most": 0}, ValueError, "most=0 must be at least 1"),
+        ({"kinds": "pit"}, TypeError, r"kinds='pit' must be a tuple of names, \('pit',\) for a single one"),
+        ({"kinds": ["pitt"]}, ValueError, r"kinds\[0\]='pitt' is not one of .*; did you mean 'pit'"),
+        ({"kinds": ["missing thread"]}, ValueError, r"kinds\[0\]='missing thread' is not one of"),
+        ({"kinds": ()}, ValueError, r"kinds=\(\) must hold at least one"),
+        ({"kinds": ["pit", "pit"]}, ValueError, "each only once"),
     ],
 )
-def test_wrong_arguments_are_named(options: dict[str, float], error: type[Exception], message: str) -> None:
+def test_wrong_arguments_are_named(options: dict[str, object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make_boxed_defects(**({"n": 2} | options))  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
@@ -117,7 +117,8 @@ def test_no_box_is_the_image_alone_and_no_name_a_box_alone(ax: Axes) -> None:
     assert not labels_of(ax)
 
 
-@settings(max_examples=25)
+@settings(max_examples=40)
+@example(x=(0.0, 1.0), y=(0.0, 75.0), wide=1.3, aspect=2.0, label=1)
 @given(
     x=st.tuples(st.floats(-20, 120), st.floats(1, 100)),
     y=st.tuples(st.floats(0, 99), st.floats(1, 100)),

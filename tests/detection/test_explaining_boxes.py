@@ -220,6 +220,16 @@ def test_it_finds_what_detect_finds(image: Tensor) -> None:
     assert why.best == (found.confidences[0].item(), f"class {found.labels[0]}")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_kind_and_method_are_those_that_were_asked_for(kind: str, image: Tensor) -> None:
+    model = net()
+    options = {"confidence": 0.0, "most": 1, "layers": "feat2", "method": "HiResCAM", "kind": kind}
+    why = explain_boxes(model, image, **options)  # type: ignore[arg-type]
+    score = box_score(why.places, why.labels, kind)  # type: ignore[arg-type]
+    expected = cam(model, image[None], "feat2", score, "HiResCAM")["feat2"][0]
+    torch.testing.assert_close(why.raw[0]["feat2"], expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+
+
 def test_chunks_change_nothing(image: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     model = net()
     whole = explain_boxes(model, image, confidence=0.0, most=9)
@@ -357,10 +367,12 @@ def test_nothing_above_the_threshold_is_an_answer(image: Tensor) -> None:
     model = net()
     model.classes = ["pit", "crack", "dent"]  # type: ignore[assignment]
     with torch.no_grad():
+        model.head_P4[1].bias.view(3, -1)[:, 7] = 1  # type: ignore[operator, union-attr]
         confidences = decode(model(image[None]), model.anchors).confidences[0]
     highest = float(confidences.max())
     name = model.classes[int((confidences == highest).nonzero()[0, 1])]
     why = explain_boxes(model, image, confidence=0.9)
+    assert name == "dent"
     assert len(why) == 0
     assert why.maps.shape == (0, 128, 128)
     assert why.raw == ()
@@ -375,16 +387,16 @@ def test_nothing_above_the_threshold_is_an_answer(image: Tensor) -> None:
 
 def test_the_highest_confidence_is_of_a_box_in_the_image() -> None:
     """In the grey of the letterbox this network is surer than anywhere in the image."""
-    model, image = net(), torch.rand(3, 32, 160)
+    model, image = net(seed=5), torch.rand(3, 32, 160, generator=torch.Generator().manual_seed(0))
     why = explain_boxes(model, image, confidence=1.0, size=160)
     with torch.no_grad():
         slots = decode(model(why.seen[None]), model.anchors)
-    boxes = slots.boxes[0]
-    visible = (
-        (boxes[:, 3] > why.where.top) & (boxes[:, 1] < why.where.top + 32) & (boxes[:, 2] > 0) & (boxes[:, 0] < 160)
-    )
-    assert 0 < int(visible.sum()) < len(boxes)
-    assert why.best[0] == pytest.approx(slots.confidences[0][visible].max().item(), rel=1e-5)
+    boxes, confidences, top = slots.boxes[0], slots.confidences[0], why.where.top
+    seen = (boxes[:, 3] > top) & (boxes[:, 1] < top + 32) & (boxes[:, 2] > 0) & (boxes[:, 0] < 160)
+    assert confidences[~seen].max() > confidences[seen].max()
+    assert why.best[0] == pytest.approx(confidences[seen].max().item(), rel=1e-5)
+    (one,) = explain_boxes(model, image, confidence=0.0, size=160, most=1).confidences.tolist()
+    assert one == pytest.approx(why.best[0], rel=1e-5)  # those in the padding do not count among the most
 
 
 def test_broken_weights_are_named(image: Tensor) -> None:
@@ -580,6 +592,9 @@ def test_deletion_follows_this_detection(image: Tensor) -> None:
     again = delete_confidence(model, why.seen, why.places[1].tolist(), int(why.labels[1]), why.maps[1], 4, fill=blurred)
     assert again[0] == curve[0]
     assert not torch.equal(again, curve)
+    flat = [delete_confidence(model, image, why.places[1], 0, torch.zeros(2, 2), 4, seed=seed) for seed in (0, 0, 1)]
+    assert torch.equal(flat[0], flat[1])
+    assert not torch.equal(flat[0], flat[2])
     small = delete_confidence(model, why.seen, why.places[1], 0, why.raw[1]["feat2"], steps=4)  # any size, any class
     assert small.shape == (5,)
 
