@@ -4,7 +4,8 @@
 
 Each correct detection of the detector that comes with the package is explained at several layers by several methods.
 A map is scored by its energy inside the mask, by the pointing game, and by deletion: cover its top pixels, and watch
-the confidence of this detection. Chance and the best map of the same resolution stand beside them.
+the confidence of this detection. Beside them stand chance, the mask at the layer's resolution, and blind maps that know
+the box or its slot, but nothing of the network's gradient.
 """
 
 import argparse
@@ -27,16 +28,16 @@ from cbam_lite.detection.boxes import iou
 from cbam_lite.detection.detecting import detect
 from cbam_lite.detection.detectors import trained_detector
 from cbam_lite.detection.explaining_boxes import box_probability, box_score
-from cbam_lite.detection.yolo import YoloTiny
+from cbam_lite.detection.yolo import STRIDES, YoloTiny
 from cbam_lite.explaining import localize
-from cbam_lite.explaining.faithfulness import auc, deletion
+from cbam_lite.explaining.faithfulness import mean_colour, order, scores
 from cbam_lite.explaining.gradcam import cam, positive, resize
 from cbam_lite.explaining.methods import METHODS
 from cbam_lite.training.checkpoints import write_whole
 
 TEST: dict[str, Any] = {"n": 250, "seed": 301}
 CONFIDENCE = 0.3
-STEPS = 16
+FRACTIONS = (0.01, 0.02, 0.04)
 CHUNK = 64
 LAYERS = {
     1: ("feat1", "P5_upsample", "feat1 + P5_upsample", "head_P4.0", "backbone.stage2.merge"),
@@ -93,6 +94,10 @@ def maps_of(model: YoloTiny, boxes: Boxes, layer: str, method: str) -> Tensor:
     return torch.cat(found)
 
 
+def grid_of(size: torch.Size, stride: int) -> tuple[int, int]:
+    return size[0] // stride, size[1] // stride
+
+
 def filled(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """Maps that say nothing but the predicted box, (n, H, W)."""
     rows, columns = (torch.arange(side) + 0.5 for side in size)
@@ -102,14 +107,27 @@ def filled(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     return (down[:, :, None] & across[:, None, :]).float()
 
 
+def cells(boxes: Boxes, grid: tuple[int, int], reach: int) -> Tensor:
+    """Maps that say nothing but which slot it was: its cell, and the cells around it up to `reach`, (n, H, W)."""
+    maps = torch.zeros(len(boxes.labels), *grid)
+    for one, (_, _, row, column) in zip(maps, boxes.places.tolist(), strict=True):
+        one[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1] = 1
+    return resize(maps, (boxes.images.shape[2], boxes.images.shape[3]))
+
+
 def deleted(model: YoloTiny, boxes: Boxes, maps: Tensor) -> Tensor:
-    """The area under this detection's confidence, as a share of what it was, while the top pixels are covered: (n,)."""
-    curves = []
+    """What is left of this detection's confidence when the top pixels are covered by the mean colour, (n,).
+
+    The mean over FRACTIONS of the image, which are as small as the defects: an eighth of it would hide any of them.
+    """
+    left = []
     for some in torch.arange(len(maps)).split(CHUNK):
         b = part(boxes, some)
-        curves.append(deletion(model, b.images, maps[some], box_probability(b.places, b.labels), steps=STEPS))
-    curve = torch.cat(curves)
-    return auc(curve / curve[:, :1])
+        ranks, confidence = order(maps[some])[:, None], box_probability(b.places, b.labels)
+        before = scores(model, b.images, confidence)
+        covered = [torch.where(ranks < f * maps[0].numel(), mean_colour(b.images), b.images) for f in FRACTIONS]
+        left.append(torch.stack([scores(model, images, confidence) / before for images in covered]).mean(0))
+    return torch.cat(left)
 
 
 def score(model: YoloTiny, boxes: Boxes, maps: Tensor, layer: str, method: str) -> Iterator[dict[str, Any]]:
@@ -144,11 +162,13 @@ def rows_of(model: YoloTiny, boxes: Boxes) -> Iterator[dict[str, Any]]:
         for name, maps in {
             "uniform": localize.uniform_maps(own.masks),
             "predicted box": filled(own.boxes, (size[0], size[1])),
+            "slot's cell": cells(own, grid_of(size, STRIDES[level]), 0),
+            "3x3 cells": cells(own, grid_of(size, STRIDES[level]), 1),
         }.items():
             yield from score(model, own, maps, f"level {level}", name)
         for layer in layers:
-            grid = (size[0] // STRIDE[layer], size[1] // STRIDE[layer])
-            yield from score(model, own, localize.perfect_maps(own.masks, grid), layer, "ceiling")
+            best = localize.perfect_maps(own.masks, grid_of(size, STRIDE[layer]))
+            yield from score(model, own, best, layer, "ceiling")
             for method in ("Grad-CAM", "HiResCAM", "LayerCAM"):
                 yield from score(model, own, maps_of(model, own, layer, method), layer, method)
             print(f"  {layer}", flush=True)

@@ -17,12 +17,15 @@ from cbam_lite import (
     final_accuracy,
     mean_interval,
     provenance,
+    read_boards,
+    read_box_maps,
+    read_detections,
     read_results,
     read_scores,
     read_speed,
     resnet50,
 )
-from cbam_lite.results import EXPERIMENTS, FOLDER, LOCALISATIONS, Epoch
+from cbam_lite.results import DETECTIONS, EXPERIMENTS, FOLDER, LOCALISATIONS, Epoch
 
 ROWS = {name: read_results(name) for name in EXPERIMENTS}
 
@@ -228,3 +231,60 @@ def test_what_is_not_stored_is_named() -> None:
         mean_interval("text")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"values have the shape \(2, 2\)"):
         mean_interval(np.ones((2, 2)))
+
+
+# ---- detection ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", DETECTIONS)
+def test_every_detector_is_there_once(table: str) -> None:
+    import detection
+
+    rows = read_detections(table)
+    seeds = max(row.seed for row in rows) + 1
+    assert seeds >= 5
+    assert [(row.variant, row.seed) for row in rows] == [(v, seed) for v in detection.VARIANTS for seed in range(seeds)]
+    for row in rows:
+        assert 0 < row.AP75 < row.AP < row.AP50 < 1
+        assert row.train_loss > 0
+    facts = provenance(table)
+    assert list(facts) == ["command", "budget", "contrast", "versions", "hardware", "date"]
+    assert f"--task {table} --seeds {seeds}" in facts["command"]
+    assert json.loads(facts["budget"]) in [budgets[table] for budgets in detection.BUDGETS.values()]
+    with pytest.raises(ValueError, match="table='boxes' is not one of"):
+        read_detections("boxes")
+
+
+def test_box_maps_have_chance_ceiling_and_all_methods() -> None:
+    import box_maps
+
+    layers = [layer for of_level in box_maps.LAYERS.values() for layer in of_level]
+    for layer in layers:
+        kinds = {row.method for row in read_box_maps(layer=layer)}
+        assert kinds == {"ceiling", "Grad-CAM", "HiResCAM", "LayerCAM"}
+    for level in ("-", "level 0", "level 1"):
+        assert {"uniform", "predicted box"} <= {row.method for row in read_box_maps(layer=level)}
+    for row in read_box_maps():
+        assert 0 <= row.low <= row.score <= row.high <= 1
+        assert row.boxes > 100
+    parts = [read_box_maps(layer=f"level {k}", method="uniform", metric="energy")[0].boxes for k in (0, 1)]
+    assert sum(parts) == read_box_maps(layer="-", method="uniform", metric="energy")[0].boxes
+    with pytest.raises(ValueError, match="column='metod' is not one of"):
+        read_box_maps(metod="LayerCAM")
+
+
+def test_boards_say_what_they_were_made_with() -> None:
+    import boards
+
+    stored = read_boards()
+    assert stored["training"]["boards"] == 1000
+    assert {name: stored["training"][name] for name in boards.SETTINGS} == boards.SETTINGS
+    assert stored["published"] == boards.PUBLISHED
+    for part, number in (("all test boards", 500), ("boards of unseen groups", 332)):
+        scored = stored[part]
+        assert scored["boards"] == number
+        assert scored["COCO AP"] < scored["COCO AP50"] < scored["DeepPCB mAP"] < 1
+        assert scored["F"] == pytest.approx(
+            2 * scored["precision"] * scored["recall"] / (scored["precision"] + scored["recall"]), abs=1e-3
+        )
+        assert np.mean(list(scored["DeepPCB by class"].values())) == pytest.approx(scored["DeepPCB mAP"], abs=1e-3)

@@ -96,7 +96,7 @@ def suppressed(slots: Slots, i: int, size: Sequence[int], confidence: float, iou
         raise ImportError("non-maximum suppression is torchvision's: pip install torchvision") from error
     confidences = slots.objectness[i].sigmoid()[:, None] * slots.classes[i].sigmoid()  # (S, K)
     slot, labels = (confidences >= confidence).nonzero(as_tuple=True)
-    values, limits = confidences[slot, labels], slots.boxes.new_tensor([*size[::-1], *size[::-1]])
+    values, limits = confidences[slot, labels], slots.boxes.new_tensor([*size[::-1], *size[::-1]]).float()
     boxes = slots.boxes[i, slot].float().clamp_min(0).minimum(limits)
     seen = (boxes[:, 2:] > boxes[:, :2]).all(1)  # a box may lie outside the image altogether
     boxes, values, labels, slot = boxes[seen], values[seen], labels[seen], slot[seen]

@@ -152,7 +152,7 @@ def coco_boxes(
         TypeError: an argument is of another kind.
 
     Example:
-        >>> data = coco_boxes("instances.json", ".", size=64)
+        >>> data = coco_boxes("instances.json", "photographs", size=64)
         >>> data, data.objects[0].boxes
         (BoxedImages(2 of 64x64 pixels with 1 object: 1 crack; 1 without any), tensor([[24., 24., 40., 40.]]))
     """

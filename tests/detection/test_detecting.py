@@ -88,6 +88,14 @@ def test_thresholds_and_most() -> None:
     assert found.above(0.5).confidences.tolist() == found.confidences[found.confidences >= 0.5].tolist()
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_precisions_give_float32(dtype: torch.dtype) -> None:
+    model = yolo_tiny(0, 3, width=0.25).to(dtype)
+    (found,) = detect(model, torch.rand(1, 3, 64, 64, dtype=dtype), confidence=0.0, most=5)
+    assert found.boxes.dtype == found.confidences.dtype == torch.float32
+    assert len(found) == 5
+
+
 def test_one_slot_may_name_two_classes() -> None:
     levels = silent()
     says(levels, (1, 0, 0, 0), 1)

@@ -164,6 +164,13 @@ def test_boxes_at_one_place_take_turns(ax: Axes) -> None:
     assert not any(a.overlaps(b) for a in frames for b in frames if a is not b)
 
 
+def test_boxes_at_one_place_at_the_bottom_have_their_labels_inside(ax: Axes) -> None:
+    draw_boxes(ax, torch.rand(3, 100, 100), torch.tensor([[30.0, 94, 60, 100]] * 2), [0, 1], NAMES)
+    ax.figure.canvas.draw()
+    bottoms = [label.patch.get_window_extent().y0 for label in labels_of(ax)]
+    assert min(bottoms) >= ax.get_window_extent().y0
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [

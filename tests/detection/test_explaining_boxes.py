@@ -265,6 +265,7 @@ def test_bytes_and_numbers_give_the_same() -> None:
     pixels = torch.randint(256, (3, 64, 96), dtype=torch.uint8)
     a, b = (explain_boxes(net(), x, confidence=0.0, most=3) for x in (pixels, pixels / 255))
     assert torch.equal(a.seen, b.seen)
+    assert torch.equal(a.image, b.image)
     assert torch.equal(a.maps, b.maps)
 
 

@@ -536,11 +536,12 @@ def test_crowds_are_left_out(tmp_path: Path) -> None:
 
 
 def test_coco_notes(tmp_path: Path) -> None:
-    file = coco(tmp_path, {}, {"id": 51}, {"id": 52, "bbox": [90, 10, 10.5, 30]})
+    far = ({"id": 52, "bbox": [90, 10, 10.5, 30]}, {"id": 53, "bbox": [-0.25, 10, 10.25, 30]})
+    file = coco(tmp_path, {}, {"id": 51}, *far)
     data = coco_boxes(file, tmp_path / "images", 50)
-    assert data.objects[0].boxes.tolist() == [INSIDE, [45, 15, 50, 30]]
+    assert data.objects[0].boxes.tolist() == [INSIDE, [45, 15, 50, 30], [0, 15, 5, 30]]
     assert data.notes == (
-        f"1 object cut off at the border, 0.5 pixels at most: {file}, annotation 52",
+        f"2 objects cut off at the border, 0.5 pixels at most: {file}, annotation 52, {file}, annotation 53",
         f"1 object marked twice, counted once: {file}, annotation 51",
     )
 
