@@ -269,8 +269,8 @@ def test_box_maps_have_chance_ceiling_and_all_methods() -> None:
         assert row.boxes > 100
     parts = [read_box_maps(layer=f"level {k}", method="uniform", metric="energy")[0].boxes for k in (0, 1)]
     assert sum(parts) == read_box_maps(layer="-", method="uniform", metric="energy")[0].boxes
-    with pytest.raises(ValueError, match="column='metod' is not one of"):
-        read_box_maps(metod="LayerCAM")
+    with pytest.raises(ValueError, match="column='measure' is not one of"):
+        read_box_maps(measure="LayerCAM")
 
 
 def test_boards_say_what_they_were_made_with() -> None:

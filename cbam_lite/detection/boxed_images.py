@@ -56,6 +56,8 @@ class BoxedImages(Dataset[tuple[Tensor, Objects]]):
         N, _, H, W = self.images.shape
         if isinstance(self.classes, str) or not all(isinstance(name, str) for name in self.classes):
             raise TypeError(f"classes must be a tuple of names, got {self.classes!r:.60}")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"classes={list(self.classes)} names a class twice: give each once")
         for name in ("objects", "masks", "paths"):
             part = getattr(self, name)
             if part is not None and (isinstance(part, str | Tensor) or len(part) != N):
@@ -63,10 +65,9 @@ class BoxedImages(Dataset[tuple[Tensor, Objects]]):
         checked = tuple(checked_objects(f"objects[{i}]", o, H, W, self.classes) for i, o in enumerate(self.objects))
         object.__setattr__(self, "objects", checked)
         for i, (mask, (boxes, _)) in enumerate(zip(self.masks or (), checked, strict=False)):
-            if mask.dtype != torch.bool or mask.shape != (len(boxes), H, W):
-                raise ValueError(
-                    f"masks[{i}] is {mask.dtype} {tuple(mask.shape)}: give bool {(len(boxes), H, W)}, one for each box"
-                )
+            if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != (len(boxes), H, W):
+                got = f"{mask.dtype} {tuple(mask.shape)}" if isinstance(mask, Tensor) else type(mask).__name__
+                raise ValueError(f"masks[{i}] is {got}: give bool {(len(boxes), H, W)}, one for each box")
 
     def __repr__(self) -> str:
         """What is there, in a line: the pixels themselves would fill pages."""
@@ -125,7 +126,7 @@ def checked_objects(name: str, objects: Any, H: int, W: int, classes: Sequence[s
 
 
 def boxed(data: LabelledImages, background: str | None = "clean") -> BoxedImages:
-    """The boxes that a loader found (`coco_file`, `voc_folder`, `labelme_folder`, `pcb_folder`), to train a detector on.
+    """The boxes that a loader found (`coco_file`, `voc_folder`, `labelme_folder`, `pcb_folder`), for a detector.
 
     Those loaders resize images to a square, which changes the shape of what is shown; `yolo_folder` and `coco_boxes`
     keep it.

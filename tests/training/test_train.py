@@ -27,8 +27,8 @@ from cbam_lite import (
     shifts_and_mirrors,
 )
 from cbam_lite.training.batches import batch, cross_entropy
-from cbam_lite.training.store import History, Store
 from cbam_lite.training.loop import schedule, update
+from cbam_lite.training.store import History, Store
 from cbam_lite.training.train import loss_and_right
 
 State = dict[str, Tensor]
