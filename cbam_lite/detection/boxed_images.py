@@ -90,9 +90,11 @@ class BoxedImages(Dataset[tuple[Tensor, Objects]]):
         """The images that `index` names (a slice, a bool mask (N,), or positions)."""
         index = index if isinstance(index, slice) else positions(index, len(self))
         where = torch.arange(len(self))[index].tolist()
+        grey = self.images.stride(1) == 0  # three equal channels in the memory of one, which indexing would copy
+        images = self.images[:, :1][index].expand(-1, 3, -1, -1) if grey else self.images[index]
         return dataclasses.replace(
             self,
-            images=self.images[index],
+            images=images,
             objects=tuple(self.objects[i] for i in where),
             masks=None if self.masks is None else tuple(self.masks[i] for i in where),
             paths=None if self.paths is None else tuple(self.paths[i] for i in where),

@@ -51,6 +51,9 @@ def test_take_keeps_parts_together(index: Any) -> None:
 def test_grey_images_share_their_memory() -> None:
     grey = torch.zeros(3, 1, 32, 48, dtype=torch.uint8).expand(-1, 3, -1, -1)
     assert data(images=grey).images.stride(1) == 0
+    part = data(images=grey).take([2, 0])
+    assert part.images.stride(1) == 0
+    assert part.images.shape == (2, 3, 32, 48)
 
 
 @pytest.mark.parametrize(
