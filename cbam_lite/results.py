@@ -162,6 +162,10 @@ def read_boards() -> dict[str, Any]:
     """What the small detector scores on DeepPCB, how it was trained, and what is published.
 
     The file is made by ``experiments/boards.py``.
+
+    Example:
+        >>> read_boards()["all test boards"]["boards"]
+        500
     """
     found: dict[str, Any] = json.loads((FOLDER / "boards.json").read_text())
     return found

@@ -12,7 +12,13 @@ from cbam_lite.training.images import LabelledImages, pictures, positions
 
 
 class Objects(NamedTuple):
-    """What is marked in one image: boxes (n, 4), float32, x0, y0, x1, y1 in its pixels, and labels (n,), int64."""
+    """What is marked in one image: boxes (n, 4), float32, x0, y0, x1, y1 in its pixels, and labels (n,), int64.
+
+    Example:
+        >>> pit = Objects(torch.tensor([[10.0, 10, 20, 22]]), torch.tensor([0]))
+        >>> len(pit.labels)
+        1
+    """
 
     boxes: Tensor
     labels: Tensor

@@ -70,6 +70,7 @@ def load_port(model: nn.Module, weights: str | Path | Mapping[str, Any]) -> None
     Source: the names of https://github.com/bubbliiiing/yolov4-tiny-pytorch.
 
     Example:
+        >>> from cbam_lite.detection.port_names import to_port_names
         >>> torch.save(to_port_names(yolo_tiny(phi=2, num_classes=6, width=0.25)), "boards.pth")
         >>> load_port(yolo_tiny(phi=2, num_classes=6, width=0.25), "boards.pth")
     """
