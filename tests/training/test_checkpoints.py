@@ -186,9 +186,7 @@ def test_on_windows_no_process_is_asked(tmp_path: Path, monkeypatch: pytest.Monk
     assert not left_over
 
 
-def test_what_another_process_takes_away_meanwhile_is_no_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_another_process_takes_away_meanwhile_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = tmp_path / f"last-{'0' * 12}.safetensors"
     monkeypatch.setattr(Path, "iterdir", lambda folder: iter([gone]))
     take_away_old(tmp_path, "last", tmp_path / f"last-{'1' * 12}.safetensors")

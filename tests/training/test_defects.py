@@ -56,6 +56,16 @@ def test_equal_bytes_in_another_process_with_other_threads() -> None:
     assert digest(data.images, data.labels, data.masks) == other
 
 
+def test_what_is_not_said_is_the_default() -> None:
+    said = make_defects(8, size=64, seed=0, contrast=1.0, scale=1.0, clutter=0.5, material=None)
+    assert torch.equal(make_defects(8).images, said.images)
+
+
+@pytest.mark.parametrize("options", [{"contrast": 2}, {"scale": 0.1}, {"scale": 1.5}, {"clutter": 1}, {"size": 32}])
+def test_the_ends_of_a_range_belong_to_it(options: dict[str, float]) -> None:
+    assert len(make_defects(2, **({"size": 32} | options))) == 2  # type: ignore[arg-type]
+
+
 def test_global_random_numbers_are_left_alone() -> None:
     state = torch.get_rng_state()
     make_defects(8)
