@@ -1,6 +1,6 @@
 """What each command of `cbam-lite` takes, what it says of it, and that every option reaches the function behind it.
 
-`PYTHONPATH=. python tests/photographs/test_words_of_the_command_line.py` stores the help anew; read what changed first.
+`PYTHONPATH=. python tests/photographs/test_command_line_words.py` stores the help anew; read what changed first.
 """
 
 import contextlib
