@@ -5,7 +5,8 @@
     python tools/mutants.py networks/cost plot      these files
 
 mutmut plants them (a flipped comparison, another constant, a dropped argument) in a copy of the repository, and runs
-those tests of the same part of the package that call the mutated function. A mutant that only changes the words of
+those tests of the same part of the package that call the mutated function. Which ones call it, it learns by running all
+tests of the part, once for all files of the part that are named together. A mutant that only changes the words of
 an error message is not counted. Survivors that compute the same stand in tests/equivalent_mutants.txt, with the reason;
 a line is the file, the function and the changed line.
 """
@@ -20,7 +21,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,7 +33,7 @@ EQUIVALENT = ROOT / "tests" / "equivalent_mutants.txt"
 CONFIG = """
 [tool.mutmut]
 source_paths = ["cbam_lite"]
-only_mutate = ["cbam_lite/{file}"]
+only_mutate = {files}
 also_copy = ["tools", "experiments", "requirements.txt", "README.md", "book"]
 pytest_add_cli_args = ["-p", "no:cacheprovider", "-p", "no:xdist", "-q", "-x", "-k", "{tests_that_run}"]
 pytest_add_cli_args_test_selection = {tests}
@@ -40,8 +41,9 @@ process_isolation = "forkserver"
 timeout_multiplier = 5.0
 timeout_constant = 5.0
 """
-# mutmut wraps each function, and what traces, compiles or exports our own code does not get through a wrapper.
-TRACED = "compil or fx_ or jit or exports_with or onnx or extracts or vmap or torch_func or subprocess"
+# mutmut wraps each function, and what traces, compiles or exports our own code does not get through a wrapper. Nor does
+# the search for the line outside of the package that a warning names: it ends in the wrapper (stray_images).
+TRACED = "compil or fx_ or jit or exports_with or onnx or extracts or vmap or torch_func or subprocess or stray_images"
 TESTS_THAT_RUN = f"not ({TRACED} or benchmarks or is_here)"
 CHECKS = {"choose", "positive_int", "number", "whole", "sequence", "tensor", "height_and_width", "a_module", "function"}
 NOTICED = {1, 3, 37, -24, 24, 36, 152, 255}  # a test failed, or it took too long
@@ -68,9 +70,9 @@ class Score:
 # ---- planting --------------------------------------------------------------------------------------------------------
 
 
-def prepare(file: str) -> Path:
-    """A copy of the repository's own files in which mutmut may do what it wants."""
-    folder = WORK / file.replace("/", "-")
+def prepare(files: Sequence[str]) -> Path:
+    """A copy of the repository's own files in which mutmut may do what it wants with these, which are of one part."""
+    folder = WORK / files[0].replace("/", "-")
     shutil.rmtree(folder, ignore_errors=True)
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):
@@ -78,8 +80,8 @@ def prepare(file: str) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
     with (folder / "pyproject.toml").open("a") as config:
-        tests = json.dumps(tests_of_the_part(file))
-        config.write(CONFIG.format(file=file, tests=tests, tests_that_run=TESTS_THAT_RUN))
+        mutated, tests = json.dumps([f"cbam_lite/{file}" for file in files]), json.dumps(tests_of_the_part(files[0]))
+        config.write(CONFIG.format(files=mutated, tests=tests, tests_that_run=TESTS_THAT_RUN))
     return folder
 
 
@@ -106,20 +108,23 @@ def outcomes(folder: Path, file: str) -> dict[str, int | None]:
     return found
 
 
-def plant(file: str, sample: int, seed: int) -> Score:
-    """Plant the mutants of one file and see which are noticed."""
-    folder = prepare(file)
-    said = mutmut(folder, "*no_such_mutant*")  # makes them all, and stops
-    names = sorted(outcomes(folder, file))
-    if not names:
-        return Score(file)
-    if sample and sample < len(names):
-        names = random.Random(f"{seed} {file}").sample(names, sample)
-    said = mutmut(folder, *names)
-    results = outcomes(folder, file)
-    if all(results[name] is None for name in names):
-        sys.exit(f"mutmut tried nothing in {file}:\n{said}")
-    return judge(folder, file, {name: results[name] for name in names})
+def plant(files: Sequence[str], sample: int, seed: int) -> list[Score]:
+    """Plant mutants of these files, whose tests are the same, and see which are noticed."""
+    folder = prepare(files)
+    mutmut(folder, "*no_such_mutant*")  # makes them all, and stops
+    drawn = {file: draw(sorted(outcomes(folder, file)), sample, f"{seed} {file}") for file in files}
+    if not any(drawn.values()):
+        return [Score(file) for file in files]
+    said = mutmut(folder, *(name for names in drawn.values() for name in names))
+    results = {file: {name: outcomes(folder, file)[name] for name in names} for file, names in drawn.items()}
+    if all(status is None for of_file in results.values() for status in of_file.values()):
+        sys.exit(f"mutmut tried nothing in {', '.join(files)}:\n{said}")
+    return [judge(folder, file, of_file) for file, of_file in results.items()]
+
+
+def draw(names: list[str], sample: int, seed: str) -> list[str]:
+    """So many of the names, or all."""
+    return random.Random(seed).sample(names, sample) if 0 < sample < len(names) else names
 
 
 # ---- judging ---------------------------------------------------------------------------------------------------------
@@ -195,13 +200,16 @@ def main() -> None:
     package = ROOT / "cbam_lite"
     every = sorted(path.relative_to(package).as_posix() for path in package.rglob("*.py"))
     files = [f"{name.removesuffix('.py')}.py" for name in options.files] or every
-    scores = []
+    if unknown := [file for file in files if file not in every]:
+        sys.exit(f"cbam_lite/{unknown[0]} is not there: name one as networks/cost")
+    together: dict[tuple[str, ...], list[str]] = {}
     for file in files:
-        if file not in every:
-            sys.exit(f"cbam_lite/{file} is not there: name one as networks/cost")
-        if tests_of_the_part(file):
-            scores.append(plant(file, options.sample, options.seed))
-            print(scores[-1], *(f"    {line}" for line in scores[-1].survivors), sep="\n", flush=True)
+        together.setdefault(tuple(tests_of_the_part(file)), []).append(file)
+    scores: list[Score] = []
+    for tests, of_one_part in together.items():
+        for score in plant(of_one_part, options.sample, options.seed) if tests else []:
+            print(score, *(f"    {line}" for line in score.survivors), sep="\n", flush=True)
+            scores.append(score)
     noticed, survived = (sum(score.noticed for score in scores), sum(len(score.survivors) for score in scores))
     if noticed + survived:
         low, high = interval(noticed, noticed + survived)

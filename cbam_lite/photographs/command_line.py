@@ -163,7 +163,7 @@ def parser() -> argparse.ArgumentParser:
         ("predict", words_of_predict, run_predict, "classes and maps for new photographs: a CSV and pictures"),
         ("export", words_of_export, run_export, "an ONNX file with class names, checked in onnxruntime"),
     ):
-        command = commands.add_parser(name, help=about, description=about.capitalize() + ".")
+        command = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
         command.set_defaults(what=what)
         command.add_argument("--json", action="store_true", help="print JSON")
         command.add_argument("--quiet", action="store_true", help="no progress bar")

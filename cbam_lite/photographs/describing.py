@@ -70,7 +70,7 @@ class Description:
             lines.append(f"groups: {self.groups}, the largest with {count(self.largest_group or 0, 'image')}")
         if self.masked:
             covered = ", ".join(f"{name} {share:.1%}" for name, share in self.masked.items())
-            lines.append(f"masks: {len(self.empty)} empty; those with content cover {covered or 'nothing'}")
+            lines.append(f"masks: {len(self.empty)} empty; those with content cover {covered}")
         most = "at least " if len(self.pairs) == MOST else ""
         lines.append(f"near-duplicates: {most}{count(len(self.pairs), 'pair')} above a correlation of {ALIKE}")
         lines += [f"warning: {sentence}" for sentence in self.warnings] + [

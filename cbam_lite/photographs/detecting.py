@@ -98,11 +98,11 @@ def detect(
     value = threshold_for(chosen_P[chosen_defect], recall)
     where = "test" if valid is None else "validation"
     no_defect, no_good = "no test image shows a defect", f"no test image is {good!r}"
-    found = P >= value if value is not None else np.zeros_like(defect)
     if value is None:
         unchosen = Estimate(None, why=f"no {where} image shows a defect to choose a threshold by")
         rates = (unchosen, unchosen, unchosen)
     else:
+        found = P >= value
         rates = (
             share(found, defect, sampling, no_defect),
             share(found, ~defect, sampling, no_good),

@@ -136,10 +136,10 @@ def thing_of(groups: Callable[[PurePosixPath], Hashable], name: str) -> Hashable
 
 
 def scaled(boxes: Sequence[Box], shape: tuple[int, int], size: int, classes: Sequence[str]) -> list[tuple[int, ...]]:
-    """Boxes of the file in pixels of the loaded image, and their classes; each keeps at least one pixel."""
+    """Boxes of the file in pixels of the loaded image, and their classes; each keeps at least one pixel inside."""
     (H, W), found = shape, list[tuple[int, ...]]()
     for x0, y0, x1, y1, name in boxes:
-        left, top = min(int(x0 * size / W), size - 1), min(int(y0 * size / H), size - 1)
+        left, top = (min(max(0, int(start)), size - 1) for start in (x0 * size / W, y0 * size / H))
         right, bottom = -int(-x1 * size // W), -int(-y1 * size // H)
         found.append((left, top, min(max(right, left + 1), size), min(max(bottom, top + 1), size), classes.index(name)))
     return found

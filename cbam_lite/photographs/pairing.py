@@ -32,12 +32,14 @@ def beside(found: Found) -> Pairs:
     stems: dict[Path, list[Path]] = defaultdict(list)
     for path in found.images:
         stems[path.with_suffix("")].append(path)
-    masks = {owner: paths for stem, paths in stems.items() if (owner := owner_of(stem)) in stems}
+    masks: dict[Path | None, list[Path]] = defaultdict(list)
+    for stem, paths in stems.items():
+        masks[owner_of(stem)] += paths
     pairs: Pairs = {}
     for stem, paths in stems.items():
         if owner_of(stem) in stems:
             continue  # name_mask, which belongs to name
-        *others, image = [*masks.get(stem, []), *sorted(paths, key=rank)]
+        *others, image = [*masks[stem], *sorted(paths, key=rank)]
         if len(others) > 1 or (others and rank(others[0]) == rank(image) and others[0].stem == image.stem):
             raise ValueError(
                 f"{some([*others, image])} share a name, so which is the mask? Leave one image and one mask"

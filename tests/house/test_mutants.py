@@ -81,9 +81,9 @@ def test_interval_is_wilsons() -> None:
 
 def test_the_copy_holds_what_git_knows_and_a_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mutants, "WORK", tmp_path)
-    folder = mutants.prepare("networks/cost.py")
+    folder = mutants.prepare(["networks/cost.py", "networks/papers.py"])
     config = (folder / "pyproject.toml").read_text()
-    assert 'only_mutate = ["cbam_lite/networks/cost.py"]' in config
+    assert 'only_mutate = ["cbam_lite/networks/cost.py", "cbam_lite/networks/papers.py"]' in config
     assert json.dumps(["tests/networks"]) in config
     assert (folder / "tests" / "conftest.py").is_file()
 

@@ -1,15 +1,17 @@
 """COCO, labelme and Pascal VOC: masks, boxes and labels, against pixels that the test sets itself."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from layouts import hole, photo, save
+from PIL import Image
 
 from cbam_lite import coco_file, labelme_folder, voc_folder
-from cbam_lite.photographs.annotations import of_runs, run_lengths
+from cbam_lite.photographs.annotations import of_runs, outline_of, run_lengths
 
 HOLE = [5, 4, 3, 2]  # of `hole`: x, y, width, height in 12 x 16 pixels
 LOADED = [[15, 16, 24, 24]]  # the same in 48 x 48
@@ -159,3 +161,124 @@ def test_voc_counts_from_one(tmp_path: Path) -> None:
     (tmp_path / "Annotations/1.xml").write_text(text.replace("<xmin>6</xmin>", ""))
     with pytest.raises(ValueError, match=r"1.xml is no file of Pascal VOC"):
         voc_folder(tmp_path, 48)
+
+
+# ---- edges that a small mistake would move ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("x0", "width"), [(-1, 17), (0, 17), (-1, 18)])
+def test_a_box_may_stand_out_by_a_pixel(x0: float, width: float, tmp_path: Path) -> None:
+    for box in ([x0, 4, width, 2], [5, x0, 3, width - 4]):
+        assert coco_file(coco(tmp_path, bbox=box), tmp_path / "images", 48).labels.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    "box", [[-1.5, 4, 3, 2], [5, -1.5, 3, 2], [5, 4, 12.5, 2], [5, 4, 3, 9.5], [5, 4, 0, 2], [5, 4, 3, 0]]
+)
+def test_a_box_that_stands_out_further_or_is_empty_is_refused(box: list[float], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is none inside 16x12: mark it anew"):
+        coco_file(coco(tmp_path, bbox=box), tmp_path / "images", 48)
+
+
+def test_a_box_alone_marks_every_pixel_that_it_touches(tmp_path: Path) -> None:
+    data = coco_file(coco(tmp_path, bbox=[2, 3, 4, 5]), tmp_path / "images", 48)
+    assert data.masks is not None
+    rows, columns = data.masks[1].nonzero().T
+    assert (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1) == (3 * 4, 8 * 4, 2 * 3, 6 * 3)
+    assert data.masks[1].sum() == 20 * 12
+
+
+def test_coco_names_and_the_largest_object(tmp_path: Path) -> None:
+    file = coco(tmp_path)
+    content = json.loads(file.read_text())
+    small = {"image_id": 3, "category_id": 2, "bbox": [0, 0, 5, 1]}
+    content["annotations"].insert(0, small)
+    file.write_text(json.dumps(content))
+    data = coco_file(file, tmp_path / "images", 48, clean="rust")
+    assert data.classes == ("rust", "crack")
+    assert data.labels.tolist() == [0, 1], "5 x 1 pixels are fewer than 3 x 2, though wider"
+    assert data.notes == ("1 image with objects of several classes, labelled by the largest: b/2.png",)
+    content["annotations"][0]["bbox"] = [0, 0, 7, 1]
+    content["annotations"] += [{"image_id": 1, "category_id": k, "bbox": [1, 1, k, 2]} for k in (2, 9)]
+    file.write_text(json.dumps(content))
+    data = coco_file(file, tmp_path / "images", 48)
+    assert data.labels.tolist() == [2, 1]
+    assert data.notes[0].startswith("2 images with objects of several classes")
+
+
+def test_labelme_s_shapes(tmp_path: Path) -> None:
+    labelme(
+        tmp_path,
+        ("crack", "rectangle", [[5, 4], [7, 5]]),
+        ("crack", "line", [[5, 4], [7, 5]]),
+        ("crack", "polygon", [[5, 4], [7, 5]]),
+        ("crack", "rectangle", [[5, 4]]),
+        ("crack", "circle", [[5, 4]]),
+    )
+    data = labelme_folder(tmp_path, 48)
+    assert data.notes == (
+        "4 shapes without an area left out: line in 1.jpg, polygon in 1.jpg, rectangle in 1.jpg and 1 more",
+    )
+    assert data.masks is not None
+    rows, columns = data.masks[0].nonzero().T
+    assert (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1) == (16, 24, 15, 24)
+    assert data.masks[0].sum() == 8 * 9
+
+
+def test_a_circle_is_round() -> None:
+    outline = outline_of("circle", [[10, 20], [13, 24]])
+    assert outline is not None
+    assert len({(round(x, 6), round(y, 6)) for x, y in outline}) == 64
+    assert [math.dist((10, 20), corner) for corner in outline] == pytest.approx([5] * 64)
+    assert outline[0] == pytest.approx((15, 20))
+    assert outline[16] == pytest.approx((10, 25))
+
+
+def test_labelme_images_of_another_size_than_noted(tmp_path: Path) -> None:
+    labelme(tmp_path, ("crack", "polygon", [[5, 4], [8, 4], [8, 6]]))
+    save(tmp_path / "1.jpg", photo(12, 18))
+    with pytest.raises(ValueError, match=r"1.jpg is 18x12, but was marked as 16x12"):
+        labelme_folder(tmp_path, 48)
+
+
+def test_voc_images_of_another_size_than_noted_and_several_objects(tmp_path: Path) -> None:
+    def noted(width: int, height: int, *names: str) -> None:
+        end = "<ymin>5</ymin><xmax>8</xmax><ymax>6</ymax></bndbox></object>"
+        boxes = "".join(f"<object><name> {x} </name><bndbox><xmin>{6 - n}</xmin>{end}" for n, x in enumerate(names))
+        size = f"<size><width>{width}</width><height>{height}</height></size>"
+        (tmp_path / "Annotations/1.xml").write_text(f"<annotation>{size}{boxes}</annotation>")
+
+    save(tmp_path / "JPEGImages/1.jpg", photo())
+    (tmp_path / "JPEGImages/notes.txt").write_text("")
+    (tmp_path / "Annotations").mkdir()
+    noted(16, 12, "rust", "crack")
+    data = voc_folder(tmp_path, 48, clean="good")
+    assert (data.classes, data.labels.tolist()) == (("good", "crack", "rust"), [1])
+    assert data.objects is not None
+    assert data.objects[0].tolist() == [[15, 16, 24, 24, 2], [12, 16, 24, 24, 1]]
+    assert data.notes == (
+        "1 file that is no image left out: notes.txt",
+        "1 image with objects of several classes, labelled by the largest: 1.jpg",
+    )
+    noted(12, 16, "rust")
+    with pytest.raises(ValueError, match=r"1.jpg is 16x12, but was marked as 12x16"):
+        voc_folder(tmp_path, 48)
+    (tmp_path / "Annotations/1.xml").write_text("<a>")
+    with pytest.raises(
+        ValueError, match=r"1.xml is no file of Pascal VOC: expected object/bndbox/xmin and so on \(no ele"
+    ):
+        voc_folder(tmp_path, 48)
+    (tmp_path / "Annotations/1.xml").unlink()
+    with pytest.raises(ValueError, match=r"Annotations holds no name.xml for any image of .*JPEGImages"):
+        voc_folder(tmp_path, 48)
+
+
+@pytest.mark.filterwarnings("ignore:1 image equal to another")
+def test_bits_and_groups_reach_the_photographs(tmp_path: Path) -> None:
+    file = coco(tmp_path)
+    for name in ("b/2.png", "a/1.png"):
+        Image.fromarray(np.full((12, 16), 1000, np.uint16)).save(tmp_path / "images" / name)
+    data = coco_file(file, tmp_path / "images", 8, bits=12, groups=[5, 4])
+    assert data.images.unique().tolist() == [62]
+    assert data.groups is not None
+    assert data.groups.tolist() == [0, 1]

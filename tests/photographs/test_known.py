@@ -11,6 +11,7 @@ import torch
 from layouts import save
 
 from cbam_lite import pcb_folder, torchvision_data
+from cbam_lite.photographs.known import boxes_in, clean_square, square_around
 
 
 def test_pcb_folder(boards: Path) -> None:
@@ -130,6 +131,71 @@ def test_the_clean_square_stands_at_the_first_defect(boards: Path) -> None:
     template[:, 68:] = 250  # the square of the second defect
     save(boards / "group1/0001/00010_temp.jpg", template)
     assert pcb_folder(boards, size=16, jitter=0).images[2].max() < 30
+
+
+# ---- places in whole pixels ------------------------------------------------------------------------------------------
+
+
+def test_a_square_as_large_as_the_board_and_boxes_at_its_ends(boards: Path) -> None:
+    (boards / "group1/0001_not/00010.txt").write_text("0, 0, 100, 80, 6\n")
+    data = pcb_folder(boards, size=80)
+    assert data.images.shape == (2, 3, 80, 80)
+    assert data.labels.tolist() == [6, 0]
+    assert data.boxes[0].tolist() == [0, 0, 80, 80]
+
+
+@pytest.mark.parametrize("line", ["-1 0 9 9 1", "0 -1 9 9 1", "0 0 101 9 1", "0 0 9 81 1", "9 0 9 9 1", "0 9 9 9 1"])
+def test_boxes_outside_of_the_board_are_refused(boards: Path, line: str) -> None:
+    (boards / "group1/0001_not/00010.txt").write_text(line)
+    with pytest.raises(ValueError, match=f"'{line}' is no box inside 100x80 with a type from 1 to 6$"):
+        pcb_folder(boards, size=32)
+
+
+def test_a_square_stands_around_its_box_inside_of_the_board() -> None:
+    g = torch.Generator()
+    for box, rows, columns in (
+        ((50, 40, 60, 46, 1), slice(27, 59), slice(39, 71)),
+        ((0, 0, 3, 3, 1), slice(0, 32), slice(0, 32)),
+        ((97, 77, 100, 80, 1), slice(48, 80), slice(68, 100)),
+    ):
+        assert square_around(box, (80, 100), 32, 0, g) == (rows, columns)
+
+
+def test_boxes_that_only_touch_a_square_are_not_in_it() -> None:
+    boxes = [(0, 0, 10, 10, 1), (10, 10, 30, 30, 2), (30, 10, 40, 20, 3), (12, 30, 20, 40, 4), (29, 29, 50, 50, 5)]
+    assert boxes_in(boxes, slice(10, 30), slice(10, 30)) == [(0, 0, 20, 20, 2), (19, 19, 20, 20, 5)]
+
+
+@pytest.mark.parametrize("place", [(0, 0), (4, 0), (0, 6), (4, 6), (2, 3)])
+def test_the_only_clean_square_is_found_wherever_it_is(place: tuple[int, int]) -> None:
+    mask = torch.ones(12, 14, dtype=torch.bool)
+    top, left = place
+    mask[top : top + 8, left : left + 8] = False
+    expected = (slice(top, top + 8), slice(left, left + 8))
+    assert clean_square(mask, 8, torch.Generator().manual_seed(0)) == expected
+    mask[top, left] = True
+    assert clean_square(mask, 8, torch.Generator().manual_seed(0)) is None
+
+
+def test_boards_without_templates_are_counted(boards: Path) -> None:
+    for number in ("20", "30"):
+        save(boards / f"group1/0001/000{number}_test.jpg", np.full((80, 100), 90))
+        (boards / f"group1/0001_not/000{number}.txt").write_text("1 2 3 4 2")
+    assert pcb_folder(boards, size=16).notes == (
+        "2 boards of 3 without NAME_temp.jpg: clean squares come from the boards themselves, away from every box; 3"
+        " were found",
+    )
+    for number in ("20", "30"):
+        save(boards / f"group1/0001/000{number}_temp.jpg", np.full((80, 100), 90))
+    data = pcb_folder(boards, size=16)
+    assert data.notes == ()
+    assert data.labels.tolist() == [3, 1, 0, 2, 0, 2, 0]
+
+
+def test_a_board_without_a_defect_gives_no_square(boards: Path) -> None:
+    save(boards / "group1/0001/00020_test.jpg", np.full((80, 100), 90))
+    (boards / "group1/0001_not/00020.txt").write_text("\n")
+    assert pcb_folder(boards, size=16).paths == ("group1/0001/00010_test.jpg",) * 3
 
 
 # ---- torchvision's data sets ----------------------------------------------------------------------------------------

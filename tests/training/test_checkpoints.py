@@ -2,15 +2,17 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from cbam_lite import load_checkpoint, save_checkpoint
-from cbam_lite.training.checkpoints import write_whole
+from cbam_lite.training.checkpoints import is_left_over, take_away_old, write_whole
 
 TENSORS = {"a": torch.arange(6.0).view(2, 3).T, "b": torch.tensor(7), "c": torch.ones(2, dtype=torch.bfloat16)}
 
@@ -161,6 +163,43 @@ def test_what_a_killed_process_left_goes_at_the_next_save(tmp_path: Path) -> Non
     os.utime(tmp_path / old, (0, 0))  # a number of a process may come again; after a day nobody writes any more
     save_checkpoint(tmp_path, "last", {"a": torch.tensor(1)}, {})
     assert {path.name for path in tmp_path.iterdir() if path.name.startswith(".")} == set(kept)
+
+
+def test_a_file_is_left_over_after_a_day(tmp_path: Path) -> None:
+    file, now = tmp_path / f".last.json.{os.getpid()}", time.time()
+    file.write_text("")
+    for age, left_over in ((24 * 3600 - 10, False), (24 * 3600 + 10, True)):
+        os.utime(file, (now - age, now - age))
+        assert is_left_over(file, os.getpid()) == left_over
+
+
+def test_on_windows_no_process_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ctrl_c(process: int, signal: int) -> None:
+        raise AssertionError("signal 0 is Ctrl-C on Windows")
+
+    file = tmp_path / "file"
+    file.write_text("")
+    monkeypatch.setattr(os, "kill", ctrl_c)
+    monkeypatch.setattr(os, "name", "nt")
+    left_over = is_left_over(file, 2**22 + 1)
+    monkeypatch.undo()  # before pathlib looks at the name
+    assert not left_over
+
+
+def test_what_another_process_takes_away_meanwhile_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / f"last-{'0' * 12}.safetensors"
+    monkeypatch.setattr(Path, "iterdir", lambda folder: iter([gone]))
+    take_away_old(tmp_path, "last", tmp_path / f"last-{'1' * 12}.safetensors")
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_temporary_name_is_one_that_the_next_save_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr("os.fsync", lambda _: seen.extend(path.name for path in tmp_path.iterdir()))
+    write_whole(tmp_path / "last.json", b"content")
+    assert len(seen) == 1
+    assert re.fullmatch(rf"\.last\.json\.{os.getpid()}\.[0-9a-f]{{16}}", seen[0])
 
 
 def test_files_can_be_read_by_whom_the_system_lets_read(tmp_path: Path) -> None:

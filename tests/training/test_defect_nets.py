@@ -40,6 +40,17 @@ def test_shipped_networks_by_wrong_names() -> None:
         defect_net("se")
 
 
+def test_what_is_no_attention_is_told_what_there_is() -> None:
+    with pytest.raises(TypeError, match=r"attention must be a function.*a name, plain, SE, ECA, CBAM"):
+        defect_net(3)  # type: ignore[arg-type]
+
+
+def test_hidden_layers_have_an_eighth_of_the_channels_and_at_least_4() -> None:
+    for channels, hidden in ((8, 4), (32, 4), (40, 5), (64, 8)):
+        assert ATTENTION["SE"](channels).W_1.out_features == hidden  # type: ignore[misc]
+        assert ATTENTION["CBAM"](channels).channel_attention.W_0.out_features == hidden  # type: ignore[misc]
+
+
 def test_defect_net_takes_any_attention_and_size() -> None:
     net = defect_net(ATTENTION["CBAM"], num_classes=3, planes=4)
     assert net(torch.rand(2, 3, 64, 64)).shape == (2, 3)

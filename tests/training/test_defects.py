@@ -1,9 +1,14 @@
-"""The procedural defects: known truth, difficulty that can be set, equal bytes for equal seeds."""
+"""The procedural defects: known truth, difficulty that can be set, equal bytes for equal seeds.
+
+`PYTHONPATH=. python tests/training/test_defects.py` describes the pictures anew: then train the shipped networks again.
+"""
 
 import hashlib
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -49,6 +54,16 @@ def test_equal_bytes_in_another_process_with_other_threads() -> None:
         print(hashlib.sha256(content).hexdigest())"""
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert digest(data.images, data.labels, data.masks) == other
+
+
+def test_what_is_not_said_is_the_default() -> None:
+    said = make_defects(8, size=64, seed=0, contrast=1.0, scale=1.0, clutter=0.5, material=None)
+    assert torch.equal(make_defects(8).images, said.images)
+
+
+@pytest.mark.parametrize("options", [{"contrast": 2}, {"scale": 0.1}, {"scale": 1.5}, {"clutter": 1}, {"size": 32}])
+def test_the_ends_of_a_range_belong_to_it(options: dict[str, float]) -> None:
+    assert len(make_defects(2, **({"size": 32} | options))) == 2  # type: ignore[arg-type]
 
 
 def test_global_random_numbers_are_left_alone() -> None:
@@ -209,3 +224,33 @@ def test_a_mask_is_where_half_of_a_pixel_is_covered(monkeypatch: pytest.MonkeyPa
     data = make_defects(64)
     assert data.masks is not None
     assert (data.masks[data.labels == 1].float().mean((1, 2)) == 0.5).all()
+
+
+# ---- the same pictures for ever -------------------------------------------------------------------------------------
+
+STORED = Path(__file__).with_suffix(".txt")
+
+
+def described() -> list[str]:
+    """A line for each picture: its class, mean red, green and blue, spread, and pixels of its mask."""
+    data = make_defects(128, size=32, seed=5, contrast=0.9, scale=0.9, clutter=0.8)
+    assert data.masks is not None
+    pictures = data.images.double()
+    tones = torch.cat([pictures.mean((2, 3)), pictures.std((1, 2, 3))[:, None]], 1).tolist()
+    areas = data.masks.sum((1, 2)).tolist()
+    return [
+        f"{label} {' '.join(f'{tone:.2f}' for tone in of_one)} {area}"
+        for label, of_one, area in zip(data.labels.tolist(), tones, areas, strict=True)
+    ]
+
+
+def test_the_pictures_are_those_of_the_published_scores() -> None:
+    """Model cards and result files have scores for these pictures: a constant that changes would make them false."""
+    found, expected = np.loadtxt(described()), np.loadtxt(STORED)
+    assert np.array_equal(found[:, 0], expected[:, 0])
+    others = (np.abs(found - expected) > (0, 0.02, 0.02, 0.02, 0.02, 0)).any(1)
+    assert others.sum() <= 2, f"{others.sum()} of 128 pictures are others"  # another processor rounds otherwise
+
+
+if __name__ == "__main__":
+    STORED.write_text("\n".join(described()) + "\n")

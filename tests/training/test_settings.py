@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
 
-from cbam_lite import LabelledImages, evaluate, fit, flips, predict, shifts_and_mirrors
+from cbam_lite import LabelledImages, evaluate, fit, flips, load_checkpoint, predict, shifts_and_mirrors
 from cbam_lite.training.settings import balanced, fingerprint, labels_of, loss_of, name_of
 from cbam_lite.training.store import History, Store
 
@@ -82,6 +82,72 @@ def test_a2_the_same_call_is_accepted_again(tmp_path: Path) -> None:
         options = {"class_weights": (1.0, 2.0), "augment": functools.partial(shifts_and_mirrors, pixels=1)}
         history = fit(small_net(), pictures(), pictures(seed=1), checkpoint=tmp_path, **options, **OPTIONS)
     assert len(history) == 2
+
+
+def test_a_checkpoint_remembers_every_setting(tmp_path: Path) -> None:
+    train, valid = pictures(), pictures(seed=1)
+    options = {"epochs": 1, "batch_size": 8, "lr": 0.01, "weight_decay": 0.5, "seed": 3}
+    functions = {"augment": flips, "loss": nn.CrossEntropyLoss()}
+    fit(small_net(), train, valid, checkpoint=tmp_path, progress=False, **functions, **options)
+    stored = load_checkpoint(tmp_path, "last")[1]["settings"]
+    assert stored == options | {
+        "images": 16,
+        "augment": "flips",
+        "loss": "CrossEntropyLoss()",
+        "classes": ["dark", "bright"],
+        "class_weights": None,
+        "train": fingerprint(train),
+        "valid": fingerprint(valid),
+    }
+
+
+def test_what_is_not_said_is_the_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fit(small_net(), pictures(n=66), epochs=2, checkpoint=tmp_path)
+    stored = load_checkpoint(tmp_path, "last")[1]["settings"]
+    expected = {"batch_size": 64, "lr": 3e-3, "weight_decay": 1e-2, "seed": 0, "augment": "none", "valid": "none"}
+    assert expected.items() <= stored.items()
+    assert "4/4" in capsys.readouterr().err, "a bar over 2 epochs of 64 and 2 images"
+
+
+def test_seeds_of_48_bits_are_taken_and_no_others() -> None:
+    for seed in (2**48, -(2**48)):
+        assert len(fit(small_net(), pictures(), seed=seed, **OPTIONS | {"epochs": 1})) == 1
+        with pytest.raises(ValueError, match="seed="):
+            fit(small_net(), pictures(), seed=2 * seed, **OPTIONS)
+
+
+def test_epochs_of_neighbouring_seeds_are_not_shared() -> None:
+    """Epoch 2 of one seed is no epoch 1 of the next: their orders differ."""
+    firsts: dict[tuple[int, int], Tensor] = {}
+    for seed in (0, 1):
+        seen: list[Tensor] = []
+
+        def watch(images: Tensor, g: Generator, seen: list[Tensor] = seen) -> Tensor:
+            seen.append(images)
+            return images
+
+        fit(small_net(), pictures(), seed=seed, augment=watch, **OPTIONS | {"batch_size": 16})
+        firsts |= {(seed, epoch): images for epoch, images in enumerate(seen)}
+    assert len({images.numpy().tobytes() for images in firsts.values()}) == 4
+
+
+def test_a_training_that_goes_on_says_so_where_progress_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(images: Tensor, g: Generator) -> Tensor:
+        if len(seen := stops) >= 3:
+            raise KeyboardInterrupt
+        seen.append(1)
+        return images
+
+    stops: list[int] = []
+    stop.__qualname__ = "flips"
+    fit(small_net(), pictures(), augment=stop, checkpoint=tmp_path, **OPTIONS)
+    capsys.readouterr()
+    fit(small_net(), pictures(), augment=flips, checkpoint=tmp_path, **OPTIONS | {"progress": True})
+    captured = capsys.readouterr()
+    assert captured.out == f"{tmp_path} holds 1 of 2 epochs of this training, which goes on from there.\n"
+    assert "4/4" in captured.err, "the bar goes on, too"
 
 
 def test_fingerprints() -> None:
