@@ -5,7 +5,7 @@ COLAB_VENV ?= _build/colab
 FLOOR_VENV ?= _build/floor
 
 .PHONY: help environment book serve test quick lint unit nbval site colab floor notebooks bench experiment localisation \
-  checkpoints speed mutants lock address clean
+  detection checkpoints speed mutants lock address clean
 
 help:
 	@echo "make book             build the HTML book and print where to open it"
@@ -20,6 +20,7 @@ help:
 	@echo "make speed            time modules and whole networks, and store it for the chapter on speed"
 	@echo "make experiment       make the runs behind the chapter on ablations that are not there yet"
 	@echo "make localisation     score the maps of the networks anew, for the chapter on finding defects"
+	@echo "make detection        train the detectors of the chapter on detection that are not there yet, and score maps of boxes"
 	@echo "make checkpoints      train the networks that come with the package again"
 	@echo "make lock             resolve requirements.txt anew from pyproject.toml"
 	@echo "make address URL=...  write another repository address everywhere; REF=... another branch or tag"
@@ -95,8 +96,13 @@ experiment: environment
 localisation: environment
 	$(PY) experiments/localisation.py --seeds 5
 
+detection: environment
+	$(PY) experiments/detection.py
+	$(PY) experiments/box_maps.py
+
 checkpoints: environment
 	$(PY) experiments/ship.py
+	$(PY) experiments/ship_detector.py
 
 # The lines of explanation at the top of requirements.txt stay as they are.
 lock: environment
