@@ -470,7 +470,7 @@ def test_boxed_images_give_the_names_of_classes() -> None:
     assert repr(result) == "VOC 2007, IoU 0.5\nAP    1.000\ncrack     -\npit   1.000\ndent      -"
     with pytest.raises(ValueError, match=r"labels go up to 3.*'crack', 'pit', 'dent'"):
         average_precision([found((0, 0, 10, 10, 3, 0.9)), NOTHING_FOUND], data)
-    with pytest.raises(ValueError, match="each its own name"):
+    with pytest.raises(ValueError, match="names a class twice"):
         average_precision([NOTHING_FOUND] * 2, dataclasses.replace(data, classes=("pit", "pit", "dent")))
 
 

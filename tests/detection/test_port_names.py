@@ -231,7 +231,7 @@ def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(tmp_path)
     words = {"yolo_tiny": yolo_tiny, "load_port": load_port, "to_port_names": to_port_names, "torch": torch}
     result = doctest.testmod(port_names, extraglobs=words)
-    assert (result.failed, result.attempted) == (0, 4)
+    assert (result.failed, result.attempted) == (0, 5)
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------
