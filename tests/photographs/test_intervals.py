@@ -93,7 +93,7 @@ def test_two_resamples_that_differ_make_an_interval() -> None:
 
 def found_by(P: list[float], defect: list[int], **options):
     given = {"good": "fine", "recall": 0.5, "valid": None} | options
-    return detect(np.array(P), np.array(defect, bool), np.array(P) > 0.5, Sampling(), **given)
+    return detect(np.array(P), np.array(defect, bool), np.array(P) > 0.5, Sampling(resamples=20), **given)
 
 
 def test_what_cannot_be_measured_says_why() -> None:

@@ -8,7 +8,7 @@ from layouts import hole, photo, save
 from PIL import Image
 
 from cbam_lite import masked_folder
-from cbam_lite.photographs.masks import refuse_inverted
+from cbam_lite.photographs.masks import mask_values, refuse_inverted
 
 
 def write_mask(path: Path, kind: str) -> None:
@@ -148,3 +148,12 @@ def test_16_bits_are_divided_by_257_where_they_need_it(tmp_path: Path) -> None:
     Image.fromarray(np.where(hole() > 0, 256, 255).astype(np.uint16)).save(tmp_path / "crack/1.png")
     with pytest.raises(ValueError, match="no pixel above threshold=127"):
         masked_folder(tmp_path, 48)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_values_of_masks_are_small_floats(kind: str, tmp_path: Path) -> None:
+    write_mask(tmp_path / "1.png", kind)
+    with Image.open(tmp_path / "1.png") as picture:
+        values = mask_values(tmp_path / "1.png", picture, 127)
+    assert values.dtype == np.float32
+    assert (values.shape, values.min(), values.max()) == ((12, 16), 0, 255)

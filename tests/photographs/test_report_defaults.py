@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,6 +69,18 @@ def test_it_reads_as_warnings_and_numbers_and_json_has_a_line_for_each(tmp_path)
     text = (tmp_path / "report.json").read_text(encoding="utf-8")
     assert len(text.splitlines()) > 50
     assert json.loads(text)["localisation"] is None
+
+
+def test_both_files_are_utf_8_whatever_the_system_prefers(tmp_path, monkeypatch) -> None:
+    asked, real = {}, Path.write_text
+
+    def noted(path, text, encoding=None):
+        asked[path.name] = encoding
+        return real(path, text, encoding)
+
+    monkeypatch.setattr(Path, "write_text", noted)
+    report(FromCorner(), photographs(RIGHT[:3]), tmp_path, layer="layer")
+    assert asked == {"report.json": "utf-8", "report.html": "utf-8"}
 
 
 # ---- mistakes --------------------------------------------------------------------------------------------------------

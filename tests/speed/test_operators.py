@@ -90,3 +90,27 @@ def test_descriptors_come_in_the_order_that_the_module_asks_for() -> None:
     assert torch.equal(described(both, "max", 0), top[None])
     assert torch.equal(described(both, "avg", 1), both[:, :1])
     assert torch.equal(described(both, "max", 1), both[:, 1:])
+
+
+def test_each_step_has_tiles_for_the_way_it_walks(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: dict[str, tuple[tuple[int, int], str | None]] = {}
+
+    def noted(name: str, F: torch.Tensor, arguments: object, block: tuple[int, int], along: str | None = None) -> None:
+        started[name] = (block, along)
+
+    monkeypatch.setattr(operators, "launch", noted)
+    F, M_c, M_s = a_map(64, 56, 56, False), torch.ones(2, 64), torch.ones(2, 56, 56)
+    operators.channel_pools(F)
+    operators.place_pools(F, M_c)
+    operators.refine(F, M_c, M_s, None, False)
+    operators.gate_gradients(F, F, M_c, M_s, F)
+    operators.place_pools_gradient(F, M_c, M_s, M_s, M_s)
+    operators.map_gradient(F, F, M_c, M_s, M_s, M_s, M_s, None, M_c, M_c)
+    assert started == {
+        "channel_pools": ((2, 1024), "P"),
+        "place_pools": ((64, 32), "C"),
+        "refine": ((8, 256), None),
+        "gate_gradients": ((64, 32), "C"),
+        "place_pools_gradient": ((2, 1024), "P"),
+        "map_gradient": ((8, 256), None),
+    }
