@@ -75,7 +75,7 @@ def coco_file(
         for mark in content["annotations"]:
             shapes[mark["image_id"]].append(coco_shape(mark, names, sizes[mark["image_id"]]))
         found = [(image["file_name"], sizes[image["id"]], shapes[image["id"]]) for image in content["images"]]
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{table} is no COCO file: {error!r} is missing or of another kind") from error
     order = [clean, *(name for name in names.values() if name != clean)]
     return marked(root, found, size, clean, classes or order, groups, bits)
@@ -157,12 +157,12 @@ def labelme_folder(
         shapes, stored = [], path.with_suffix(".json")
         content = json_of(stored) if stored.is_file() else {"shapes": []}
         try:
-            marks = [(mark["label"], mark.get("shape_type", "polygon"), mark["points"]) for mark in content["shapes"]]
+            kinds = [(mark.get("shape_type", "polygon"), mark) for mark in content["shapes"]]
+            marks = [(mark["label"], kind, outline_of(kind, mark["points"])) for kind, mark in kinds]
             size_of = (content["imageHeight"], content["imageWidth"]) if "imageHeight" in content else None
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{stored} is no file of labelme: {error!r} is missing or of another kind") from error
-        for label, kind, points in marks:
-            outline = outline_of(kind, points)
+        for label, kind, outline in marks:
             if outline is None:
                 left_out.append(f"{kind} in {name}")
             else:

@@ -11,7 +11,7 @@ from layouts import hole, photo, save
 from PIL import Image
 
 from cbam_lite import coco_file, labelme_folder, voc_folder
-from cbam_lite.photographs.annotations import of_runs, outline_of, run_lengths
+from cbam_lite.photographs.annotations import json_of, of_runs, outline_of, run_lengths
 
 HOLE = [5, 4, 3, 2]  # of `hole`: x, y, width, height in 12 x 16 pixels
 LOADED = [[15, 16, 24, 24]]  # the same in 48 x 48
@@ -86,6 +86,8 @@ def test_run_lengths_are_those_of_the_letters() -> None:
         ({"bbox": [5, 4, 30, 2]}, r"b.2.png: the box \(5, 4, 35, 6\) of 'crack' is none inside 16x12"),
         ({"category_id": 5}, r"file.json is no COCO file: KeyError\(5\)"),
         ({"image_id": 77}, r"is no COCO file: KeyError\(77\)"),
+        ({"segmentation": [[5, 4, 7, 4, 7]]}, r"file.json is no COCO file: ValueError\("),
+        ({"bbox": [5, 4, 3]}, r"file.json is no COCO file: ValueError\("),
         ({"segmentation": {"size": [12, 16], "counts": [3, 4]}}, "run lengths add up to 7, but the mask has 12x16"),
     ],
 )
@@ -139,6 +141,10 @@ def test_labelme_files_that_are_wrong(tmp_path: Path) -> None:
     (tmp_path / "1.json").write_text('{"shapes": [{"points": []}]}')
     with pytest.raises(ValueError, match=r"1.json is no file of labelme: KeyError\('label'\)"):
         labelme_folder(tmp_path, 48)
+    for points in ([[1]], [["a", 2]], 3, [[1, 2, 3]]):
+        labelme(tmp_path, ("crack", "polygon", points))  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match=r"1.json is no file of labelme: (Value|Type)Error\("):
+            labelme_folder(tmp_path, 48)
     (tmp_path / "1.json").unlink()
     with pytest.raises(ValueError, match=r"holds no name.json beside its images"):
         labelme_folder(tmp_path, 48)
@@ -282,3 +288,16 @@ def test_bits_and_groups_reach_the_photographs(tmp_path: Path) -> None:
     assert data.images.unique().tolist() == [62]
     assert data.groups is not None
     assert data.groups.tolist() == [0, 1]
+
+
+def test_json_is_read_as_utf_8_whatever_the_system_prefers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, real = [], Path.read_text
+
+    def noted(path: Path, encoding: str | None = None) -> str:
+        asked.append(encoding)
+        return real(path, encoding)
+
+    monkeypatch.setattr(Path, "read_text", noted)
+    (tmp_path / "1.json").write_bytes('{"label": "Riß"}'.encode())
+    assert json_of(tmp_path / "1.json") == {"label": "Riß"}
+    assert asked == ["utf-8"]

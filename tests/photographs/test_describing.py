@@ -1,7 +1,9 @@
 """What `describe` says of a data set, and of train and test together."""
 
+import contextlib
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -107,6 +109,7 @@ def test_where_all_look_alike_the_pairs_stay_few(monkeypatch: pytest.MonkeyPatch
     )
     found = describe(data)
     assert len(found.pairs) == 50
+    assert "near-duplicates: at least 50 pairs above a correlation of 0.9" in str(found)
     assert found.warnings == (
         "more than 50 near-duplicates: all look alike, so likeness tells nothing apart; give groups= by path",
     )
@@ -130,3 +133,84 @@ def test_what_cannot_be_described() -> None:
         describe(make_defects(2), "test")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="data holds no image"):
         describe(make_defects(2).take(slice(0, 0)))
+
+
+# ---- edges that a small mistake would move ---------------------------------------------------------------------------
+
+
+def toned(values: list[int], spread: int = 0) -> torch.Tensor:
+    """Images (n, 3, 16, 16) of one tone each, half of the pixels `spread` above it."""
+    images = torch.tensor(values)[:, None, None, None].repeat(1, 3, 16, 16)
+    images[..., ::2] += spread
+    return images.byte()
+
+
+def test_white_and_black_are_within_two_of_the_end_and_flat_is_between() -> None:
+    found = describe(LabelledImages(toned([255, 253, 252, 3, 2, 0]), torch.zeros(6).long(), ("a",)))
+    assert (found.white, found.black, found.flat) == ((0, 1), (4, 5), (2, 3))
+    found = describe(LabelledImages(toned([250, 100, 0], 3), torch.zeros(3).long(), ("a",)))
+    assert (found.white, found.black, found.flat) == ((), (), (0, 1, 2)), "a spread of 1.5 is flat, and not black"
+    found = describe(LabelledImages(toned([250, 100, 0], 4), torch.zeros(3).long(), ("a",)))
+    assert (found.white, found.black, found.flat) == ((), (), ()), "a spread of 2 is not"
+
+
+def test_a_mask_is_full_above_nine_tenths() -> None:
+    masks = torch.zeros(3, 10, 10, dtype=torch.bool)
+    masks[0, :9], masks[1, :9], masks[1, 9, 0], masks[2, 0, 0] = True, True, True, True
+    data = LabelledImages(noise(3)[..., :10, :10].contiguous(), torch.zeros(3).long(), ("a",), masks)
+    found = describe(data)
+    assert (found.empty, found.full) == ((), (1,))
+    assert found.masked == {"a": pytest.approx((0.9 + 0.91 + 0.01) / 3, abs=1e-4)}
+
+
+def test_empty_masks_of_a_clean_class_are_right() -> None:
+    masks = torch.zeros(20, 16, 16, dtype=torch.bool)
+    masks[10:, 3:5, 3:5] = True
+    data = LabelledImages(noise(20), torch.arange(20) // 10, ("good", "crack"), masks, torch.arange(20))
+    found = describe(data)
+    assert found.warnings == ()
+    assert len(found.empty) == 10
+    assert str(found).splitlines()[2] == "masks: 10 empty; those with content cover crack 1.6%"
+
+
+def test_numbers_of_many_images_are_those_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The numbers are made a few images at a time."""
+    images = noise(19)
+    mean, spread, high, low = describing.tones(images)
+    grey = images.double().mean(1).flatten(1).numpy()
+    for ours, theirs in ((mean, grey.mean(1)), (spread, grey.std(1)), (high, grey.max(1)), (low, grey.min(1))):
+        assert ours.tolist() == pytest.approx(theirs.tolist(), abs=1e-3)
+    assert torch.equal(describing.thumbnails(images)[17:], describing.thumbnails(images[17:]))
+
+
+def test_pairs_are_found_beyond_the_first_rows() -> None:
+    first = torch.eye(600)
+    first[599] = first[3]
+    assert list(describing.alike(first, first, upper=True)) == [(3, 599, 1.0)]
+    assert list(describing.alike(first[[599]], first)) == [(0, 3, 1.0), (0, 599, 1.0)]
+    assert list(describing.alike(0.9 * first[:4], first)) == [], "above, not at"
+    assert list(describing.alike(0.90006 * first[3:4], first)) == [(0, 3, 0.9001), (0, 599, 0.9001)]
+
+
+def test_samples_by_default(tmp_path: Path) -> None:
+    describe(odd()).picture(file=tmp_path / "samples.png")
+    figure = plt.figure()
+    plt.close(figure)
+    assert (tmp_path / "samples.png").stat().st_size > 1000
+
+
+def test_what_the_picture_says_of_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {}
+
+    @contextlib.contextmanager
+    def figure(title: str, alt: str, rows: int, columns: int, *rest: float, **options: object):
+        asked.update(title=title, alt=alt, shape=(rows, columns))
+        made, axes = plt.subplots(rows, columns)
+        yield list(axes.flat)
+        asked["off"] = not any(ax.axison for ax in axes.flat)
+        plt.close(made)
+
+    monkeypatch.setattr("cbam_lite.plot.figure", figure)
+    describe(odd()).picture()
+    alt = "4 images of each of 2 classes: 4 a, 8 b"
+    assert asked == {"title": "12 images of 2 classes", "alt": alt, "shape": (2, 4), "off": True}

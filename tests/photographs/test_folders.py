@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from layouts import save
+from PIL import Image
 
-from cbam_lite import image_folder, masked_folder, pcb_folder
+from cbam_lite import image_folder, masked_folder, mvtec_folder, pcb_folder
+from cbam_lite.photographs.folders import class_of
 
 
 def test_masked_folder(tiles: Path) -> None:
@@ -70,3 +72,85 @@ def test_endings_may_be_upper_case(tmp_path: Path) -> None:
     for value, name in enumerate(("a/1.PNG", "a/2.Jpg", "b/3.JPEG")):
         save(tmp_path / name, np.full((4, 4), 50 * value))
     assert image_folder(tmp_path, 4).labels.tolist() == [0, 0, 1]
+
+
+# ---- names and parts -------------------------------------------------------------------------------------------------
+
+
+def test_a_class_is_called_as_its_folder_is() -> None:
+    root = Path("root")
+    names = ("MT_Crack/Imgs", "Crack", "a/Imgs", "a/b", "a/MT_b", "Imgs/c")
+    assert [class_of(root / name / "1.jpg", root) for name in names] == [
+        "Crack",
+        "Crack",
+        "a",
+        "a/b",
+        "a/MT_b",
+        "Imgs/c",
+    ]
+
+
+def test_bits_reach_every_folder(tmp_path: Path) -> None:
+    for name in ("crack/1.tif", "test/crack/1.tif"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8), 1000, np.uint16)).save(tmp_path / name)
+    mask = np.zeros((8, 8))
+    mask[2, 3] = 255
+    save(tmp_path / "crack/1.png", mask)
+    save(tmp_path / "ground_truth/crack/1_mask.png", mask)
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "crack").rename(tmp_path / "plain/crack")
+    masked = masked_folder(tmp_path / "plain", 8, bits=12)
+    mvtec = mvtec_folder(tmp_path, 8, part="test", bits=12)
+    for data in (masked, mvtec):
+        assert data.images.unique().tolist() == [62]
+        assert data.boxes.tolist() == [[3, 2, 4, 3]]
+    assert (mvtec.classes, mvtec.paths, mvtec.groups) == (("good", "crack"), ("crack/1.tif",), None)
+    assert masked.groups is not None
+
+
+def test_thresholds_reach_the_masks_of_every_layout(tmp_path: Path) -> None:
+    save(tmp_path / "test/crack/1.png", np.arange(64).reshape(8, 8))
+    save(tmp_path / "ground_truth/crack/1_mask.png", np.full((8, 8), 100))
+    assert mvtec_folder(tmp_path, 8, part="test", threshold=99).masks.all()  # type: ignore[union-attr]
+    with pytest.raises(ValueError, match="no pixel above threshold=127"):
+        mvtec_folder(tmp_path, 8, part="test")
+
+
+def test_mvtec_s_kinds_come_from_both_parts_and_stray_images_are_said(tmp_path: Path) -> None:
+    for name in ("train/good/0.png", "test/good/0.png", "train/odd/1.png"):
+        save(tmp_path / name, np.arange(64).reshape(8, 8) + len(name))
+    save(tmp_path / "ground_truth/odd/1_mask.png", np.full((8, 8), 255) * np.eye(8))
+    (tmp_path / "test/.hidden").mkdir()
+    (tmp_path / "test/notes").write_text("")
+    save(tmp_path / "test/stray.png", np.zeros((8, 8)))
+    with pytest.warns(UserWarning, match=r"1 image in no class folder left out: stray.png"):
+        data = mvtec_folder(tmp_path, 8, part="test")
+    assert data.classes == ("good", "odd")
+    assert data.paths == ("good/0.png",)
+    assert any("stray.png" in note for note in data.notes)
+    assert mvtec_folder(tmp_path, 8, part="train", classes=["odd", "good"]).labels.tolist() == [1, 0]
+
+
+def test_groups_by_likeness_are_the_default_where_tiles_come_in_several_exposures(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 200, (48, 48))
+    for number, image in enumerate((pixels, pixels + 30, pixels.T)):
+        save(tmp_path / f"crack/{number}.jpg", image)
+        save(tmp_path / f"crack/{number}.png", np.eye(48) * 255)
+    data = masked_folder(tmp_path)
+    assert data.images.shape[-1] == 224
+    assert data.groups is not None
+    assert data.groups.tolist() == [0, 0, 2]
+
+
+def test_of_large_masks_one_is_said_after_all_else(tmp_path: Path) -> None:
+    for number in range(4):
+        mask = np.zeros((8, 8))
+        mask[: 8 if number == 3 else 1] = 255
+        save(tmp_path / f"crack/{number}.jpg", np.random.default_rng(number).integers(0, 255, (8, 8)))
+        save(tmp_path / f"crack/{number}.png", mask)
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.warns(UserWarning, match="1 of 4 masks mark more than 90% of their image"):
+        data = masked_folder(tmp_path, 8)
+    assert len(data.notes) == 2
+    assert data.notes[0] == "1 file that is no image left out: notes.txt"

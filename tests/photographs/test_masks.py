@@ -8,6 +8,7 @@ from layouts import hole, photo, save
 from PIL import Image
 
 from cbam_lite import masked_folder
+from cbam_lite.photographs.masks import mask_values, refuse_inverted
 
 
 def write_mask(path: Path, kind: str) -> None:
@@ -81,3 +82,78 @@ def test_a5_one_inverted_mask_among_others_is_named(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=r"1 of 3 masks mark more than 90% .*: crack/1.jpg 96.9%"):
         data = masked_folder(tmp_path, 8)
     assert "crack/1.jpg 96.9%" in data.notes[-1]
+
+
+# ---- edges that a small mistake would move ---------------------------------------------------------------------------
+
+
+def test_half_of_the_masks_decide_and_half_of_the_image() -> None:
+    assert refuse_inverted({"a": 0.5, "b": 0.9, "c": 0}, None) is None
+    with pytest.raises(
+        ValueError, match=r"^half of the 2 masks with content mark 51% of their image or more, so they seem"
+    ):
+        refuse_inverted({"a": 0.51, "b": 0.9, "c": 0}, None)
+    assert refuse_inverted({"a": 0.1, "b": 0.2, "c": 0.95, "d": 0.96}, None) is not None
+    assert refuse_inverted({"a": 0.95, "b": 0.99}, False) is None
+    assert refuse_inverted({"a": 0, "b": 0}, None) is None
+
+
+def test_the_first_three_large_masks_are_named() -> None:
+    shares = {"e": 0.1, "f": 0.1, "g": 0.1, "h": 0.1, "a": 0.9, "b": 0.901, "c": 0.95, "d": 0.99, "i": 1.0, "j": 0.0}
+    shares |= {"k": 0.1, "l": 0.1}
+    said = "4 of 11 masks mark more than 90% of their image, as an inverted mask does: b 90.1%, c 95.0%, d 99.0%"
+    assert refuse_inverted(shares, None) == said
+
+
+def test_a_mask_of_another_size_says_both(tmp_path: Path) -> None:
+    save(tmp_path / "crack/1.jpg", photo(12, 16))
+    save(tmp_path / "crack/1.png", hole(11, 15))
+    with pytest.raises(ValueError, match=r"1\.jpg is 16x12, its mask 15x11: a mask needs the size of its image$"):
+        masked_folder(tmp_path, 8)
+
+
+def test_a_mask_with_a_tag_of_its_own_is_turned_by_that(tmp_path: Path) -> None:
+    save(tmp_path / "crack/1.jpg", photo())
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.fromarray(np.rot90(hole(), 2).copy()).save(tmp_path / "crack/1.png", exif=exif)
+    assert masked_folder(tmp_path, 48).boxes.tolist() == [[15, 16, 24, 24]]
+
+
+def test_a_transposed_mask_of_an_image_without_a_tag_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "crack/1.jpg", photo(12, 16))
+    save(tmp_path / "crack/1.png", hole().T)
+    with pytest.raises(ValueError, match="is 16x12, its mask 12x16"):
+        masked_folder(tmp_path, 8)
+
+
+def test_grey_palettes_keep_their_greys_and_the_threshold(tmp_path: Path) -> None:
+    save(tmp_path / "crack/1.jpg", photo())
+    picture = Image.fromarray(hole(marked=1))
+    picture.putpalette([0, 0, 0, 100, 100, 100])
+    picture.save(tmp_path / "crack/1.png")
+    with pytest.raises(ValueError, match="its largest value is 100: use threshold=0 if every value but 0 is marked"):
+        masked_folder(tmp_path, 48)
+    assert masked_folder(tmp_path, 48, threshold=99).boxes.tolist() == [[15, 16, 24, 24]]
+
+
+def test_16_bits_are_divided_by_257_where_they_need_it(tmp_path: Path) -> None:
+    save(tmp_path / "crack/1.jpg", photo())
+    values = np.full((12, 16), 127 * 257, np.uint16)
+    values[4:6, 5:8] += 1
+    Image.fromarray(values).save(tmp_path / "crack/1.png")
+    assert masked_folder(tmp_path, 48).boxes.tolist() == [[15, 16, 24, 24]]
+    Image.fromarray(hole(marked=200).astype(np.uint16)).save(tmp_path / "crack/1.png")
+    assert masked_folder(tmp_path, 48, threshold=199).boxes.tolist() == [[15, 16, 24, 24]]
+    Image.fromarray(np.where(hole() > 0, 256, 255).astype(np.uint16)).save(tmp_path / "crack/1.png")
+    with pytest.raises(ValueError, match="no pixel above threshold=127"):
+        masked_folder(tmp_path, 48)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_values_of_masks_are_small_floats(kind: str, tmp_path: Path) -> None:
+    write_mask(tmp_path / "1.png", kind)
+    with Image.open(tmp_path / "1.png") as picture:
+        values = mask_values(tmp_path / "1.png", picture, 127)
+    assert values.dtype == np.float32
+    assert (values.shape, values.min(), values.max()) == ((12, 16), 0, 255)

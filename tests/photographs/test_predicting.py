@@ -1,8 +1,10 @@
 """A folder of photographs: the table, the overlays, what is read, what happens after Ctrl-C, and what is refused."""
 
 import csv
+import json
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from torch import nn
 
 from cbam_lite import cam, make_defects, predict_folder, trained_defect_net
 from cbam_lite.explaining.gradcam import logit, smooth
+from cbam_lite.explaining.methods import xgrad_cam
 from cbam_lite.photographs.maps import heat
+from cbam_lite.photographs.predicting import FolderPredictions, reduced
 from cbam_lite.photographs.reading import resized
 
 CLASSES = make_defects(1).classes
@@ -231,3 +235,71 @@ def test_names_that_do_not_fit_are_refused(model, folder, tmp_path) -> None:
         run(model, folder, tmp_path / "out", classes="crack")
     with pytest.raises(ValueError, match="names one class twice"):
         run(model, folder, tmp_path / "out", classes=("a", "a"))
+
+
+# ---- what a run remembers, and what it says --------------------------------------------------------------------------
+
+
+def test_the_settings_stand_beside_the_table(model, folder, tmp_path) -> None:
+    run(model, folder, tmp_path / "a", bits=12, width=3)
+    found = json.loads((tmp_path / "a/predictions.json").read_text())
+    hashed = found.pop("model")
+    shown = {"layer": "layer4", "overlays": True, "method": "LayerCAM", "width": 3}
+    assert found == {"classes": list(CLASSES), "size": 64, "bits": 12, **shown}
+    run(model, folder, tmp_path / "b", overlays=False, layer="layer2", method=xgrad_cam)
+    found = json.loads((tmp_path / "b/predictions.json").read_text())
+    assert (found["model"], found["bits"]) == (hashed, None)
+    assert (found["layer"], found["overlays"], found["method"]) == (None, False, "xgrad_cam")
+
+
+def test_bits_of_all_files_are_one_number(model, tmp_path) -> None:
+    (tmp_path / "in").mkdir()
+    for top in (1000, 5000):
+        Image.fromarray(np.full((8, 8), top, np.uint16)).save(tmp_path / f"in/{top}.tif")
+    (tmp_path / "in/broken.tif").write_bytes(b"no image")
+    found = run(model, tmp_path / "in", tmp_path / "a", overlays=False)
+    assert json.loads((tmp_path / "a/predictions.json").read_text())["bits"] == 14
+    assert list(found.unreadable) == ["broken.tif"]
+    (tmp_path / "in/5000.tif").unlink()
+    run(model, tmp_path / "in", tmp_path / "b", overlays=False)
+    run(model, tmp_path / "in", tmp_path / "c", overlays=False, bits=14)
+    by_14, by_10, again = ([float(p) for p in table(tmp_path / name)[1][2:]] for name in "abc")
+    assert again == pytest.approx(by_14, abs=1e-4)
+    assert by_10 != pytest.approx(by_14, abs=1e-2), "1000 is darker by 14 bits than by 10"
+
+
+def test_what_was_done_is_said_in_a_line() -> None:
+    found = FolderPredictions(Path("out/p.csv"), 3, 2, {"a.png": "why", "b.png": "that"}, True)
+    assert str(found) == "out/p.csv: 3 added, 2 were there, 2 unreadable, interrupted\n  a.png: why\n  b.png: that"
+    assert str(FolderPredictions(Path("p.csv"), 0, 0, {}, False)) == "p.csv: 0 added, 0 were there, 0 unreadable"
+
+
+def test_defaults_are_maps_of_the_last_layer(model, folder, tmp_path, capsys) -> None:
+    options = {
+        "layer": "layer4",
+        "method": "LayerCAM",
+        "width": 1,
+        "overlays": True,
+        "batch_size": 32,
+        "progress": True,
+    }
+    predict_folder(model, folder, tmp_path / "a", classes=CLASSES, size=64)
+    assert "5/5" in capsys.readouterr().err
+    predict_folder(model, folder, tmp_path / "b", classes=CLASSES, size=64, **options)
+    names = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.*"))
+    assert len(names) == 7
+    assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
+
+
+def test_a_small_photograph_keeps_its_size_and_its_colours() -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (20, 1024, 3), dtype=np.uint8)
+    assert torch.equal(reduced(pixels), torch.from_numpy(pixels).permute(2, 0, 1) / 255)
+    assert reduced(pixels.transpose(1, 0, 2).repeat(2, 0)).shape == (3, 1024, 10)
+
+
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names of files are text there")
+def test_names_that_are_no_text_are_kept_and_known_again(model, folder, tmp_path) -> None:
+    os.rename(folder / "z.png", os.fsencode(folder) + b"/z\xff.png")
+    run(model, folder, tmp_path / "out", overlays=False)
+    assert b"\nz\xff.png," in (tmp_path / "out/predictions.csv").read_bytes()
+    assert run(model, folder, tmp_path / "out", overlays=False).there == 5

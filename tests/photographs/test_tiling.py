@@ -133,6 +133,55 @@ def test_bytes_and_floats_are_the_same_photograph_and_scores_can_be_functions(im
     torch.testing.assert_close(found.map, parts[0] - parts[1], rtol=1e-3, atol=1e-5)
 
 
+# ---- edges that a small mistake would move ---------------------------------------------------------------------------
+
+
+def test_a_photograph_as_large_as_a_tile_is_one_tile() -> None:
+    model, image = trained_defect_net("plain")[0], make_defects(1).images[0]
+    found = predict_tiles(model, image, 64, 16, explain=2)
+    assert (found.corners.tolist(), found.tile, found.overlap, found.size) == ([[0, 0]], 64, 16, (64, 64))
+    layer4 = cam(model, image[None] / 255, "layer4", logit(2), "LayerCAM")["layer4"]
+    torch.testing.assert_close(found.map, resize(layer4, (64, 64))[0])
+    torch.testing.assert_close(found.where(1), found.probabilities[0, 1].float().expand(64, 64))
+
+
+def test_tiles_in_batches_are_those_at_once(image) -> None:
+    model = trained_defect_net("plain")[0]
+    some = image[:, :96, :160]
+    ones = predict_tiles(model, some, 64, 32, explain=3, layer="layer2", batch_size=1)
+    seen: list[int] = []
+    handle = model.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    found = predict_tiles(model, image, 64, 0)
+    handle.remove()
+    assert seen == [16, 16, 3]
+    assert len(found.corners) == len(found.probabilities) == 35
+    torch.testing.assert_close(predict_tiles(model, some, 64, 32, explain=3, layer="layer2").map, ones.map)
+    assert ones.probabilities.sum(1).tolist() == pytest.approx([1] * 8)
+
+
+def test_a_named_layer_without_an_explanation_makes_no_map(image) -> None:
+    model = trained_defect_net("plain")[0]
+    assert predict_tiles(model, image[:, :64, :64], 64, 0, layer="layer2").map is None
+
+
+def test_ramps_by_hand() -> None:
+    one = [1.0] * 8
+    assert ramp(0, 8, 8, 4).tolist() == one
+    assert ramp(0, 20, 8, 0).tolist() == ramp(5, 20, 8, 0).tolist() == one
+    rising = [0, 0.25, 0.75, 1]
+    assert ramp(12, 20, 8, 4).tolist() == [*rising, 1, 1, 1, 1]
+    assert ramp(0, 20, 8, 4).tolist() == [1, 1, 1, 1, *rising[::-1]]
+    assert ramp(6, 20, 8, 4).tolist() == [*rising, *rising[::-1]]
+    assert ramp(12, 20, 8, 1).tolist() == [0.25, *one[1:]]
+
+
+def test_neighbours_are_blended_where_they_overlap() -> None:
+    tiles = torch.stack([torch.zeros(8, 8), torch.ones(8, 8)])
+    found = stitch(tiles, torch.tensor([[0, 0], [0, 4]]), (8, 12), 4)
+    assert found[3].tolist() == pytest.approx([0] * 5 + [0.25, 0.75] + [1] * 5)
+    assert found.dtype == torch.float32
+
+
 # ---- what is refused ------------------------------------------------------------------------------------------------
 
 

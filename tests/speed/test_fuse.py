@@ -60,6 +60,16 @@ def test_the_report_says_which_blocks_are_left_and_why() -> None:
     assert type(model.layer1[0]) is OwnBlock
 
 
+def test_a_hook_keeps_nobody_from_fusing() -> None:
+    """Hooks come and go; each call looks for them anew."""
+    module, lines = CBAM(16, 4), []
+    handle = module.register_forward_hook(lambda *_: None)
+    fuse(module, report=lines.append)
+    handle.remove()
+    assert lines == ["CBAM: CBAM is fused"]
+    assert type(module) is fused.FusedCBAM
+
+
 def test_blocks_that_share_an_attention_are_all_fused() -> None:
     model, lines = resnet18(CBAM, **OPTIONS), []
     model.layer1[1].attention = model.layer1[0].attention

@@ -1,7 +1,9 @@
 """What a training is of: other data, other classes or another loss are never mistaken for the same."""
 
+import contextlib
 import functools
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from torch.utils.data import Dataset, TensorDataset
 from cbam_lite import LabelledImages, evaluate, fit, flips, load_checkpoint, predict, shifts_and_mirrors
 from cbam_lite.training.settings import balanced, fingerprint, labels_of, loss_of, name_of
 from cbam_lite.training.store import History, Store
+from cbam_lite.training.train import training_step
 
 OPTIONS = {"epochs": 2, "batch_size": 8, "lr": 1e-2, "progress": False}
 
@@ -89,8 +92,9 @@ def test_a_checkpoint_remembers_every_setting(tmp_path: Path) -> None:
     options = {"epochs": 1, "batch_size": 8, "lr": 0.01, "weight_decay": 0.5, "seed": 3}
     functions = {"augment": flips, "loss": nn.CrossEntropyLoss()}
     fit(small_net(), train, valid, checkpoint=tmp_path, progress=False, **functions, **options)
-    stored = load_checkpoint(tmp_path, "last")[1]["settings"]
-    assert stored == options | {
+    facts = load_checkpoint(tmp_path, "last")[1]
+    assert torch.cuda.is_available() or facts["scaler"] == {}, "nothing is scaled on a CPU"
+    assert facts["settings"] == options | {
         "images": 16,
         "augment": "flips",
         "loss": "CrossEntropyLoss()",
@@ -148,6 +152,65 @@ def test_a_training_that_goes_on_says_so_where_progress_is_shown(
     captured = capsys.readouterr()
     assert captured.out == f"{tmp_path} holds 1 of 2 epochs of this training, which goes on from there.\n"
     assert "4/4" in captured.err, "the bar goes on, too"
+
+
+def test_a_seed_means_the_same_for_ever() -> None:
+    """Published scores name their seed, so it must go on to give the same order, flips and dropout in each epoch."""
+    seen: list[tuple[int, int, float]] = []
+
+    def watch(images: Tensor, g: Generator) -> Tensor:
+        seen.append((torch.initial_seed(), g.initial_seed(), torch.rand(1, generator=g).item()))
+        return images
+
+    fit(small_net(), pictures(), seed=3, augment=watch, **OPTIONS | {"batch_size": 16})
+    assert [numbers[:2] for numbers in seen] == [(30022, 30022), (30023, 30023)]
+    after = [torch.empty(0), torch.empty(0)]
+    for number, (of_epoch, _, _) in enumerate(seen):
+        g = Generator().manual_seed(of_epoch)
+        torch.randperm(16, generator=g)
+        after[number] = torch.rand(1, generator=g)
+    assert [numbers[2] for numbers in seen] == [value.item() for value in after], "first the order, then the flips"
+
+
+def test_inside_of_a_training_cudnn_repeats_itself() -> None:
+    def flags() -> tuple[bool, bool, bool]:
+        cudnn = torch.backends.cudnn
+        return cudnn.enabled, cudnn.benchmark, cudnn.deterministic
+
+    def watch(images: Tensor, g: Generator) -> Tensor:
+        seen.append(flags())
+        return images
+
+    seen: list[tuple[bool, bool, bool]] = []
+    before = flags()
+    fit(small_net(), pictures(), augment=watch, **OPTIONS | {"epochs": 1})
+    assert set(seen) == {(True, False, True)}
+    assert flags() == before
+
+
+def test_half_precision_is_asked_for_on_a_gpu_only_and_in_the_dtype_that_the_scaler_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    @contextlib.contextmanager
+    def autocast(device: str, dtype: torch.dtype, enabled: bool):
+        asked.append((device, dtype, enabled))
+        yield
+
+    monkeypatch.setattr(torch, "autocast", autocast)
+    images, labels = torch.rand(4, 3, 8, 8), torch.tensor([0, 1, 0, 1])
+    for enabled in (False, True):
+        model = small_net()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        training_step(model, optimizer, torch.amp.GradScaler("cpu", enabled=enabled), images, labels)
+    assert asked == [("cpu", torch.bfloat16, False), ("cpu", torch.float16, False)]
+
+
+def test_an_epoch_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([100.0, 101.5, 200.0, 204.0])
+    monkeypatch.setattr("cbam_lite.training.train.time.perf_counter", lambda: next(times))
+    assert fit(small_net(), pictures(), **OPTIONS)["seconds"] == [1.5, 4.0]
 
 
 def test_fingerprints() -> None:
@@ -279,7 +342,9 @@ def test_a12_a_transform_without_a_generator_is_explained(transform) -> None:
 
 def test_the_bar_shows_the_last_validation(capsys: pytest.CaptureFixture[str]) -> None:
     fit(small_net(), pictures(), pictures(seed=1), **OPTIONS | {"progress": True})
-    assert "valid=" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert re.search(r"loss=\d\.\d{3}, valid=\d\.\d{3}\b", shown)
+    assert re.search(r"step/s|s/step", shown)
 
 
 def test_names_and_kinds_are_said() -> None:
