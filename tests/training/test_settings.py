@@ -1,6 +1,5 @@
 """What a training is of: other data, other classes or another loss are never mistaken for the same."""
 
-import contextlib
 import functools
 import math
 import re
@@ -12,9 +11,9 @@ from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
 
 from cbam_lite import LabelledImages, evaluate, fit, flips, load_checkpoint, predict, shifts_and_mirrors
+from cbam_lite.training import loop
 from cbam_lite.training.settings import balanced, fingerprint, labels_of, loss_of, name_of
 from cbam_lite.training.store import History, Store
-from cbam_lite.training.train import training_step
 
 OPTIONS = {"epochs": 2, "batch_size": 8, "lr": 1e-2, "progress": False}
 
@@ -192,24 +191,19 @@ def test_half_precision_is_asked_for_on_a_gpu_only_and_in_the_dtype_that_the_sca
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[tuple[object, ...]] = []
-
-    @contextlib.contextmanager
-    def autocast(device: str, dtype: torch.dtype, enabled: bool):
-        asked.append((device, dtype, enabled))
-        yield
-
-    monkeypatch.setattr(torch, "autocast", autocast)
-    images, labels = torch.rand(4, 3, 8, 8), torch.tensor([0, 1, 0, 1])
-    for enabled in (False, True):
-        model = small_net()
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        training_step(model, optimizer, torch.amp.GradScaler("cpu", enabled=enabled), images, labels)
-    assert asked == [("cpu", torch.bfloat16, False), ("cpu", torch.float16, False)]
+    monkeypatch.setattr(torch, "autocast", lambda device, dtype, enabled: asked.append((device, dtype, enabled)))
+    for supported in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda supported=supported, **options: supported)
+        for device in ("cpu", "cuda"):
+            loop.autocast(torch.device(device))
+        assert loop.in_half(torch.device("cuda")) != supported  # then the loss is scaled
+    half = [("cuda", torch.bfloat16, True), ("cuda", torch.float16, True)]
+    assert asked == [("cpu", torch.bfloat16, False), half[0], ("cpu", torch.bfloat16, False), half[1]]
 
 
 def test_an_epoch_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([100.0, 101.5, 200.0, 204.0])
-    monkeypatch.setattr("cbam_lite.training.train.time.perf_counter", lambda: next(times))
+    monkeypatch.setattr("cbam_lite.training.loop.time.perf_counter", lambda: next(times))
     assert fit(small_net(), pictures(), **OPTIONS)["seconds"] == [1.5, 4.0]
 
 
