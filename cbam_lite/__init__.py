@@ -77,7 +77,6 @@ from cbam_lite.photographs.tiling import predict_tiles
 from cbam_lite.plot import overlay
 from cbam_lite.results import (
     final_accuracy,
-    mean_interval,
     provenance,
     read_boards,
     read_box_maps,
@@ -87,6 +86,7 @@ from cbam_lite.results import (
     read_speed,
 )
 from cbam_lite.samples import cat_photo
+from cbam_lite.seeds import Comparison, compare, mean_interval, seeds_needed
 from cbam_lite.speed.fused import attend, fuse, unfuse, use_fused, why_not
 from cbam_lite.training.batches import evaluate, flips, lights_and_flips, predict, shifts_and_mirrors
 from cbam_lite.training.checkpoints import load_checkpoint, save_checkpoint
@@ -102,6 +102,7 @@ __all__ = [
     "AttentionMaps",
     "BoxedImages",
     "ChannelAttention",
+    "Comparison",
     "Cost",
     "EfficientChannelAttention",
     "History",
@@ -122,6 +123,7 @@ __all__ = [
     "cat_photo",
     "coco_boxes",
     "coco_file",
+    "compare",
     "cost",
     "crops",
     "csv_file",
@@ -186,6 +188,7 @@ __all__ = [
     "resnext101",
     "save_checkpoint",
     "score",
+    "seeds_needed",
     "shifts_and_mirrors",
     "split",
     "torchvision_data",

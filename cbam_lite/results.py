@@ -1,4 +1,4 @@
-"""The experiments' and benchmarks' results, which come with the package, and what can be said from a few seeds."""
+"""The experiments' and benchmarks' results, which come with the package. `seeds` says what a few of them can show."""
 
 import csv
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cbam_lite.checks import choose, number, whole
+from cbam_lite.checks import choose, whole
 
 FOLDER = Path(__file__).with_name("results")
 EXPERIMENTS = ("defects", "defects_finetune", "cifar10", "cifar10_finetune")
@@ -234,44 +234,3 @@ def final_accuracy(
     last = last if epoch is None else whole("epoch", epoch, 0, last)
     found = sorted((row.seed, row.test_accuracy) for row in rows if row.variant == variant and row.epoch == last)
     return np.array([accuracy for _, accuracy in found])
-
-
-def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """The mean of a few values, and half the width of its interval by Student's t: mean ± half.
-
-    .. math::
-
-        \\bar x \\pm t_{n-1} \\, \\frac{s}{\\sqrt n}
-
-    For a paired comparison, give the differences of two variants seed by seed: if the interval contains 0, these seeds
-    do not tell the two apart. Needs SciPy.
-
-    Args:
-        values: n numbers, independent of each other.
-        level: how often, over many repetitions, the interval would contain the true mean.
-
-    Raises:
-        ValueError: fewer than two values, which have no spread, or a level that is no share.
-        TypeError: the values are not numbers.
-        ImportError: SciPy is not installed.
-
-    Example:
-        >>> mean, half = mean_interval([0.91, 0.93, 0.92])
-        >>> f"{mean:.3f} ± {half:.3f}"
-        '0.920 ± 0.025'
-    """
-    try:
-        x = np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"values={values!r:.60} must be a list of numbers, one for each seed ({error})") from error
-    number("level", level, 0, 1)
-    if x.ndim > 1:
-        raise ValueError(f"values have the shape {x.shape}: give the numbers of one variant, (seeds,)")
-    if x.size < 2:
-        raise ValueError(f"{x.size} values have no spread: an interval needs at least 2 seeds")
-    try:
-        from scipy import stats
-    except ImportError as error:
-        raise ImportError("an interval needs the quantiles of SciPy: pip install scipy") from error
-    half = stats.t.ppf((1 + level) / 2, x.size - 1) * x.std(ddof=1) / np.sqrt(x.size)
-    return float(x.mean()), float(half)

@@ -22,6 +22,7 @@ from runs import ROOT, header, read_rows, results, write_rows
 from torch import nn
 
 from cbam_lite import CBAM, ChannelAttention, EfficientChannelAttention, SqueezeExcitation, insert_attention
+from cbam_lite.attention.parts import Gate
 from cbam_lite.networks.resnet import AttentionMaker, BasicBlock, ResNet
 from cbam_lite.training.batches import evaluate, flips, shifts_and_mirrors
 from cbam_lite.training.defect_nets import defect_net, small_cbam, small_se
@@ -29,6 +30,32 @@ from cbam_lite.training.defects import make_defects
 from cbam_lite.training.train import fit
 
 COLUMNS = ("variant", "seed", "epoch", "train_loss", "test_loss", "test_accuracy")
+
+
+# ---- the variants ---------------------------------------------------------------------------------------------------
+
+OPEN = 4.0  # sigmoid(4) = 0.98
+
+
+def doubled(channels: int, **options: Any) -> CBAM:
+    """A fresh CBAM with the gate function of the identity start, 2 sigmoid(z): its gates start near 1, not at 1.
+
+    It has the weights of a fresh CBAM, so that what differs between the two is the gate function alone.
+    """
+    cbam = CBAM(channels, **options)
+    for module in cbam.modules():
+        if isinstance(module, Gate):
+            module.init = "identity"
+    return cbam
+
+
+def opened(channels: int, **options: Any) -> CBAM:
+    """A fresh CBAM whose biases open both gates: the paper's sigmoid(z), which starts near sigmoid(4) = 0.98."""
+    cbam = CBAM(channels, **options)
+    with torch.no_grad():
+        cbam.channel_attention.W_1.bias += OPEN / 2  # it is added for the average and for the maximum
+        cbam.spatial_attention.norm.bias += OPEN
+    return cbam
 
 
 def few(attention: Callable[..., nn.Module], **options: Any) -> AttentionMaker:
@@ -48,6 +75,8 @@ VARIANTS: dict[str, AttentionMaker | None] = {
     "CBAM, spatial from 1x1": few(CBAM, spatial_pool="conv"),
     "CBAM, spatial first": few(CBAM, order="spatial-first"),
     "CBAM, parallel": few(CBAM, order="parallel"),
+    "CBAM, 2 sigmoid": few(doubled),
+    "CBAM, open sigmoid": few(opened),
 }
 TUNED = {
     "plain": None,
@@ -56,6 +85,8 @@ TUNED = {
         for name, attention in {"SE": SqueezeExcitation, "ECA": EfficientChannelAttention, "CBAM": CBAM}.items()
         for start, init in {"fresh": "default", "identity": "identity"}.items()
     },
+    "CBAM, 2 sigmoid": doubled,
+    "CBAM, open sigmoid": opened,
 }
 
 # What a GPU can do in an hour, and two CPU cores in another. All variants of a task get the same.

@@ -1,14 +1,18 @@
 """Do the maps lie on the defects? Score networks x methods x layers against the true masks, and write a CSV.
 
     python experiments/localisation.py              the networks that come with the package: about five minutes
-    python experiments/localisation.py --seeds 5    and plain, SE and CBAM with four more seeds each, trained first
+    python experiments/localisation.py --seeds 5    and with four more seeds each, ECA without, trained first: an hour
 
-Images that any network of a seed classifies wrongly are left out, for all of them, so that scores are paired. Each
+CBAM stands there twice: as the papers start it, which is the shipped one, and started as the identity.
+
+Images that plain, SE, ECA or CBAM of a seed classify wrongly are left out, for all networks, so that scores are paired.
+The identity start is scored on these same images, a few of which it classifies wrongly. Each
 score stands with its 95 % interval over images, beside blind maps (chance) and the perfect map of each grid (ceiling).
 """
 
 import argparse
 import csv
+import functools
 import io
 import math
 from collections.abc import Iterator
@@ -26,9 +30,10 @@ from cbam_lite import cam, defect_net, record_attention, trained_defect_net
 from cbam_lite.explaining import localize
 from cbam_lite.explaining.gradcam import logit, positive, resize
 from cbam_lite.explaining.methods import METHODS
+from cbam_lite.networks.resnet import AttentionMaker
 from cbam_lite.training.batches import predict
 from cbam_lite.training.checkpoints import load_checkpoint, save_checkpoint, write_whole
-from cbam_lite.training.defect_nets import ATTENTION
+from cbam_lite.training.defect_nets import ATTENTION, small_cbam
 from cbam_lite.training.defects import make_defects
 from cbam_lite.training.images import LabelledImages
 
@@ -36,6 +41,10 @@ ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = ("network", "seed", "defect", "layer", "method", "metric", "score", "low", "high", "images", "undefined")
 LAYERS = ("layer1", "layer2", "layer3", "layer4")
 METRICS = ("pointing", "energy", "mask IoU", "PxAP", "MaxBoxAccV2")
+NETWORKS: dict[str, AttentionMaker | None] = {
+    **ATTENTION,
+    "CBAM, identity start": functools.partial(small_cbam, init="identity"),
+}
 DELTAS = torch.tensor([0.3, 0.5, 0.7])
 TEST = {"n": 1024, "seed": 200}
 
@@ -91,27 +100,32 @@ def maps_of(net: nn.Module, data: LabelledImages) -> Iterator[tuple[str, str, Te
 
 
 def network(name: str, seed: int, work: Path) -> nn.Module:
-    """The shipped network for seed 0, else one that is trained in the same way, once, and kept in `work`."""
-    if seed == 0:
+    """The shipped network for seed 0, else one that is trained in the same way, once, and kept in `work`.
+
+    None with an identity start is shipped.
+    """
+    if seed == 0 and name in ATTENTION:
         return trained_defect_net(name)[0]
-    if not (work / f"{name}-{seed}.json").is_file():
-        save_checkpoint(work, f"{name}-{seed}", train(name, seed).state_dict(), {"network": name, "seed": seed})
-    net = defect_net(name)
-    net.load_state_dict(load_checkpoint(work, f"{name}-{seed}")[0])
+    file = f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
+    if not (work / f"{file}.json").is_file():
+        save_checkpoint(work, file, train(NETWORKS[name], seed).state_dict(), {"network": name, "seed": seed})
+    net = defect_net(NETWORKS[name])
+    net.load_state_dict(load_checkpoint(work, file)[0])
     return net.eval()
 
 
 def rows_of(seed: int, work: Path) -> Iterator[dict[str, Any]]:
-    """All rows of one seed."""
-    nets = {name: network(name, seed, work) for name in (ATTENTION if seed == 0 else ("plain", "SE", "CBAM"))}
+    """All rows of one seed. The images are those that its networks of the papers' modules classify correctly."""
+    nets = {name: network(name, seed, work) for name in NETWORKS if seed == 0 or name != "ECA"}
     data = make_defects(**TEST)
     data = data.take(data.labels > 0)
-    right = torch.stack([predict(net, data)[0].argmax(1) == data.labels for net in nets.values()])
-    data = data.take(right.all(0))
+    right = {name: predict(net, data)[0].argmax(1) == data.labels for name, net in nets.items()}
+    kept = torch.stack([of_net for name, of_net in right.items() if name in ATTENTION]).all(0)
+    data = data.take(kept)
     for name, net in nets.items():
         for layer, method, maps in maps_of(net, data):
             yield from score((name, seed, "all", layer, method), maps, data.masks)
-        print(f"seed {seed}: {name} on {len(data)} images", flush=True)
+        print(f"seed {seed}: {name} on {len(data)} images, {right[name][kept].double().mean():.1%} right", flush=True)
     if seed == 0:
         shapes = cam(net, data.images[:1].float() / 255, LAYERS, logit(data.labels[:1]))
         for layer, method, maps in chance_and_ceiling(data, {k: tuple(v.shape[1:]) for k, v in shapes.items()}):

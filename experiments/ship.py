@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 import cbam_lite
-from cbam_lite.networks.resnet import ResNet
+from cbam_lite.networks.resnet import AttentionMaker, ResNet
 from cbam_lite.training.batches import evaluate, flips
 from cbam_lite.training.checkpoints import save_checkpoint
 from cbam_lite.training.defect_nets import ATTENTION, SHIPPED, defect_net
@@ -27,10 +27,10 @@ SETTINGS = {"epochs": 10, "batch_size": 64, "lr": 3e-3, "weight_decay": 1e-2}
 CONTRASTS = (1.0, 0.7, 0.4)
 
 
-def train(name: str, seed: int) -> ResNet:
-    """Train one network on the default defects; the seed is of its first weights and of the order of the images."""
+def train(attention: AttentionMaker | str | None, seed: int) -> ResNet:
+    """Train `defect_net` of this attention on the default defects; the seed is of first weights and order."""
     torch.manual_seed(seed)
-    net = defect_net(name)
+    net = defect_net(attention)
     fit(net, make_defects(**TRAIN), augment=flips, device="cpu", progress=False, seed=seed, **SETTINGS)
     return net
 

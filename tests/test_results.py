@@ -8,14 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from cbam_lite import (
     CBAM,
     SqueezeExcitation,
     cost,
     final_accuracy,
-    mean_interval,
     provenance,
     read_boards,
     read_box_maps,
@@ -78,35 +76,11 @@ def test_final_accuracy_is_in_the_order_of_seeds() -> None:
         assert row.test_accuracy == value
 
 
-def test_interval_by_hand() -> None:
-    mean, half = mean_interval([1.0, 2.0, 3.0, 4.0, 5.0])
-    assert mean == 3
-    assert half == pytest.approx(2.776445 * math.sqrt(2.5) / math.sqrt(5))
-
-
-def test_interval_is_scipys() -> None:
-    values = np.random.default_rng(0).normal(size=7)
-    mean, half = mean_interval(values, 0.9)
-    low, high = stats.t.interval(0.9, 6, loc=values.mean(), scale=stats.sem(values))
-    assert (mean - half, mean + half) == pytest.approx((low, high))
-
-
-def test_interval_contains_the_truth_as_often_as_it_says() -> None:
-    random = np.random.default_rng(0)
-    hits = [abs(mean) <= half for mean, half in (mean_interval(random.normal(size=5)) for _ in range(2000))]
-    assert 0.935 < np.mean(hits) < 0.965
-
-
-def test_errors_name_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="needs at least 2 seeds"):
-        mean_interval([0.5])
+def test_errors_name_the_fix() -> None:
     with pytest.raises(ValueError, match="did you mean 'defects'"):
         read_results("defect")
     with pytest.raises(ValueError, match="did you mean 'CBAM'"):
         final_accuracy(ROWS["defects"], "CBAN")
-    monkeypatch.setitem(sys.modules, "scipy", None)
-    with pytest.raises(ImportError, match="pip install scipy"):
-        mean_interval([1, 2])
 
 
 # ---- localisation ---------------------------------------------------------------------------------------------------
@@ -225,12 +199,6 @@ def test_what_is_not_stored_is_named() -> None:
         read_scores(netwrk="CBAM")
     with pytest.raises(ValueError, match=r"rows is empty"):
         final_accuracy([], "CBAM")
-    with pytest.raises(ValueError, match="level=95 is outside its range: use 0 to 1"):
-        mean_interval([1, 2], 95)
-    with pytest.raises(TypeError, match="values='text' must be a list of numbers"):
-        mean_interval("text")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"values have the shape \(2, 2\)"):
-        mean_interval(np.ones((2, 2)))
 
 
 # ---- detection ------------------------------------------------------------------------------------------------------
