@@ -505,3 +505,12 @@ def test_checkpoints_that_fit_did_not_write(tmp_path: Path) -> None:
         save_checkpoint(tmp_path, name, small_net().state_dict(), {"epoch": 1})
     with pytest.raises(ValueError, match="holds checkpoints that `fit` did not write: use another folder"):
         fit(small_net(), bright_or_dark(), checkpoint=tmp_path, **OPTIONS)  # type: ignore[arg-type]
+
+
+def test_an_augmentation_that_changes_the_number_of_images_is_named_with_both_shapes() -> None:
+    few = {**OPTIONS, "augment": lambda images, g: images[:1]}
+    with pytest.raises(ValueError, match=r"augment gave \(1, 3, 8, 8\) for images \(16, 3, 8, 8\)"):
+        fit(small_net(), bright_or_dark(), **few)  # type: ignore[arg-type]
+    listed = {**OPTIONS, "augment": lambda images, g: list(images)}
+    with pytest.raises(ValueError, match="augment gave list for images"):
+        fit(small_net(), bright_or_dark(), **listed)  # type: ignore[arg-type]
