@@ -42,8 +42,12 @@ timeout_multiplier = 5.0
 timeout_constant = 5.0
 """
 # mutmut wraps each function, and what traces, compiles or exports our own code does not get through a wrapper. Nor does
-# the search for the line outside of the package that a warning names: it ends in the wrapper (stray_images).
-TRACED = "compil or fx_ or jit or exports_with or onnx or extracts or vmap or torch_func or subprocess or stray_images"
+# the search for the line outside of the package that a warning names: it ends in the wrapper (stray_images). A command of
+# ours that is started beside the tests (leaves_early) has no mutmut around it, and a wrapper has no example (the_example).
+TRACED = (
+    "compil or fx_ or jit or exports_with or onnx or extracts or vmap or torch_func or subprocess or stray_images or "
+    "leaves_early or the_example"
+)
 TESTS_THAT_RUN = f"not ({TRACED} or benchmarks or is_here)"
 CHECKS = {"choose", "positive_int", "number", "whole", "sequence", "tensor", "height_and_width", "a_module", "function"}
 NOTICED = {1, 3, 37, -24, 24, 36, 152, 255, -6, -11}  # a test failed, it took too long, or it brought Python down
@@ -96,7 +100,7 @@ def mutmut(folder: Path, *names: str) -> str:
     command = [sys.executable, "-m", "mutmut", "run", *names]
     threads = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": ""}
     done = subprocess.run(command, cwd=folder, env=threads, capture_output=True, text=True, check=False)
-    said = [line for line in done.stdout.splitlines() if "Running stats" not in line]  # a line for each tenth of a second
+    said = [line for line in done.stdout.splitlines() if "Running stats" not in line]  # it ticks
     return "\n".join(said)[-3000:] + done.stderr[-3000:]
 
 
