@@ -42,8 +42,8 @@ timeout_multiplier = 5.0
 timeout_constant = 5.0
 """
 # mutmut wraps each function, and what traces, compiles or exports our own code does not get through a wrapper. Nor does
-# the search for the line outside of the package that a warning names: it ends in the wrapper (stray_images). A command of
-# ours that is started beside the tests (leaves_early) has no mutmut around it, and a wrapper has no example (the_example).
+# the search for the line outside of the package that a warning names: it ends in the wrapper (stray_images). Where a
+# test starts a command (leaves_early), there is no mutmut around it, and a wrapper has no example (the_example).
 TRACED = (
     "compil or fx_ or jit or exports_with or onnx or extracts or vmap or torch_func or subprocess or stray_images or "
     "leaves_early or the_example"
