@@ -23,7 +23,7 @@ from localisation import network
 from runs import ROOT, header, write_rows
 from torch import Tensor, nn
 
-from cbam_lite import cam, make_defects, predict, record_attention
+from cbam_lite import SpatialAttention, cam, make_defects, predict, record_attention
 from cbam_lite.explaining import localize
 from cbam_lite.explaining.faithfulness import (
     auc,
@@ -42,6 +42,7 @@ from cbam_lite.explaining.methods import METHODS
 
 COLUMNS = ("network", "seed", "test", "map", "stage", "score")
 STAGES = ("fc", "layer4", "layer3", "layer2", "layer1", "conv1")
+COMPARED = ("fc", "layer3", "conv1")  # after these stages; the chapter itself shows all for one network
 LAYERS = ("layer2", "layer3")
 SIGNED = ("Grad-CAM", "LayerCAM")
 RANDOM_NETWORKS = 3
@@ -92,6 +93,9 @@ def signed_maps(net: nn.Module, images: Tensor, labels: Tensor) -> dict[str, Ten
 
 
 def gates_of(net: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    """{layer: spatial gates}; none of a network without them."""
+    if not any(isinstance(module, SpatialAttention) for module in net.modules()):
+        return {}
     with record_attention(net) as gates, torch.no_grad():
         net(images)
     return {name.split(".")[0]: gate for name, gate in gates.spatial.items()}
@@ -110,6 +114,8 @@ def forgetting(one: Case) -> Iterator[tuple[str, str, str, float]]:
     totals: dict[tuple[str, str, str], list[Tensor]] = {}
     for seed in range(RANDOM_NETWORKS):
         for stage, forgetful in cascade(net, STAGES, seed):
+            if stage not in COMPARED:
+                continue
             for name, after in signed_maps(forgetful, images, labels).items():
                 pairs = {
                     "forgetting": (before[name], after),

@@ -6,8 +6,9 @@
 CBAM stands there twice: as the papers start it, which is the shipped one, and started as the identity.
 
 Images that plain, SE, ECA or CBAM of a seed classify wrongly are left out, for all networks, so that scores are paired.
-The identity start is scored on these same images, a few of which it classifies wrongly. Each
-score stands with its 95 % interval over images, beside blind maps (chance) and the perfect map of each grid (ceiling).
+The identity start is scored on these same images, a few of which it classifies wrongly. Each score stands with its 95 %
+interval over images, beside blind maps (chance) and the perfect map of each grid (ceiling). Each network's accuracy
+on all test images, clean ones included, is there, too.
 """
 
 import argparse
@@ -118,9 +119,12 @@ def rows_of(seed: int, work: Path) -> Iterator[dict[str, Any]]:
     """All rows of one seed. The images are those that its networks of the papers' modules classify correctly."""
     nets = {name: network(name, seed, work) for name in NETWORKS if seed == 0 or name != "ECA"}
     data = make_defects(**TEST)
-    data = data.take(data.labels > 0)
     right = {name: predict(net, data)[0].argmax(1) == data.labels for name, net in nets.items()}
-    kept = torch.stack([of_net for name, of_net in right.items() if name in ATTENTION]).all(0)
+    for name, of_net in right.items():
+        mean, low, high = (f"{value:.4f}" for value in localize.paired_bootstrap(of_net.double()))
+        accuracy = (name, seed, "all", "-", "-", "accuracy", mean, low, high, len(data), 0)
+        yield dict(zip(COLUMNS, accuracy, strict=True))
+    kept = torch.stack([of_net for name, of_net in right.items() if name in ATTENTION]).all(0) & (data.labels > 0)
     data = data.take(kept)
     for name, net in nets.items():
         for layer, method, maps in maps_of(net, data):

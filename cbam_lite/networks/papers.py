@@ -11,6 +11,7 @@ from torch import nn
 from cbam_lite.attention.cbam import CBAM
 from cbam_lite.attention.eca import EfficientChannelAttention
 from cbam_lite.attention.squeeze_excitation import SqueezeExcitation
+from cbam_lite.networks.insertion import insert_attention
 from cbam_lite.networks.mobilenet import MobileNet
 from cbam_lite.networks.resnet import (
     AttentionMaker,
@@ -27,7 +28,10 @@ from cbam_lite.networks.resnet import (
 
 @dataclass(frozen=True)
 class Printed:
-    """One row as printed. Parameters are in millions or in units of 2^20 (ECA), errors in percent."""
+    """One row as printed; what it does not print is empty. Errors are in percent.
+
+    Parameters and GFLOPs are in units of 10^6 and 10^9, where `unit` is "2^20" (ECA) in units of 2^20 and 2^30.
+    """
 
     source: str
     network: str
@@ -43,7 +47,8 @@ def printed_tables(source: str = "") -> list[Printed]:
     """Rows of the tables whose name begins with `source`: "CBAM", "SE", "ECA", "CBAM, Table 5" ..., all by default.
 
     ImageNet, single crop of 224 pixels. Errors are printed in the papers on SE and CBAM; ECA prints accuracies, which
-    are turned into errors here.
+    are turned into errors here. "SE, ratios" and "SE, places" are ablations of SE's journal version, "ECA, README" is
+    the page of ECA's released code.
 
     Example:
         >>> row = printed_tables("CBAM")[0]
@@ -67,7 +72,7 @@ def printed_tables(source: str = "") -> list[Printed]:
     return rows
 
 
-# As the papers count them: bottlenecks of layout v1.
+# As the papers on SE and CBAM count them: bottlenecks of layout v1.
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "ResNet-18": resnet18,
     "ResNet-34": resnet34,
@@ -83,13 +88,34 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def eca_of_resnet50(channels: int) -> EfficientChannelAttention:
-    """The kernel sizes behind ECA-Net's 80 parameters: 3, 5, 5, 7 in the four stages of ResNet-50, set by hand."""
-    return EfficientChannelAttention(channels, {256: 3, 512: 5, 1024: 5, 2048: 7}[channels])
+ECA_KERNELS = {"ResNet-50": (3, 5, 5, 7), "ResNet-101": (3, 3, 5, 7), "ResNet-152": (3, 3, 5, 7)}  # for each stage
+
+
+def eca_of(network: str, channels: int) -> EfficientChannelAttention:
+    """ECA with the kernel sizes that its authors set by hand for the four stages of a network.
+
+    In ResNet-50 they add up to ECA-Net's 80 parameters.
+    """
+    return EfficientChannelAttention(channels, ECA_KERNELS[network][(256, 512, 1024, 2048).index(channels)])
+
+
+def attention_of(row: Printed) -> AttentionMaker | None:
+    """What makes the attention of a row. ECA's table counts SE without biases, the others with them."""
+    if row.attention.startswith("SE r="):
+        return functools.partial(SqueezeExcitation.official, reduction=int(row.attention.removeprefix("SE r=")))
+    makers: dict[str, AttentionMaker | None] = {
+        "none": None,
+        "SE": SqueezeExcitation.paper if row.source.startswith("ECA") else SqueezeExcitation.official,
+        "CBAM": CBAM.official,
+        "ECA": functools.partial(eca_of, row.network),
+    }
+    return makers[row.attention]
 
 
 def network_of(row: Printed) -> nn.Module:
-    """The network that a row is about. ECA's table counts SE without biases, the others with them.
+    """The network that a row is about.
+
+    Bottlenecks are of layout v1, which the tables of SE and CBAM count, but those of ECA of v1.5, as its released code.
 
     Example:
         >>> row = printed_tables("CBAM")[7]
@@ -98,10 +124,7 @@ def network_of(row: Printed) -> nn.Module:
     """
     if not isinstance(row, Printed):
         raise TypeError(f"row must be one of printed_tables(), got {row!r:.60} of type {type(row).__name__}")
-    makers: dict[str, AttentionMaker | None] = {
-        "none": None,
-        "SE": SqueezeExcitation.paper if row.source.startswith("ECA") else SqueezeExcitation.official,
-        "CBAM": CBAM.official,
-        "ECA": eca_of_resnet50,
-    }
-    return NETWORKS[row.network](makers[row.attention])
+    if row.attention == "SE after 3x3":
+        return insert_attention(NETWORKS[row.network](), SqueezeExcitation.official, "layer*.bn2", report=None)
+    options = {"layout": "v1.5"} if row.source.startswith("ECA") else {}
+    return NETWORKS[row.network](attention_of(row), **options)
