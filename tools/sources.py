@@ -26,7 +26,8 @@ def made_from(notebook: dict[str, Any], root: Path = ROOT) -> dict[str, str]:
     """A short hash of each thing that the pictures depend on and that their compared text does not show, by name."""
     shown = [cell for cell in notebook["cells"] if cell["cell_type"] == "code" and "remove-cell" not in tags(cell)]
     code = "\n\n".join("".join(cell["source"]) for cell in shown)
-    files = behind(code if any(map(is_not_compared, notebook["cells"])) else "from cbam_lite import plot", root)
+    drawn_by = "from cbam_lite import plot\n" + ("import cbam_lite.diagrams" if "cbam_lite.diagrams" in code else "")
+    files = behind(code if any(map(is_not_compared, notebook["cells"])) else drawn_by, root)
     lock = (root / "requirements.txt").read_text().splitlines()
     pins = [line for line in lock if line.split("==")[0] in DRAWING]
     hashes = {file.relative_to(root).as_posix(): short_hash(content(file)) for file in sorted(files)}

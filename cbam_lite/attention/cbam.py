@@ -155,7 +155,7 @@ class CBAM(nn.Module):
 
     @classmethod
     def keras(cls, channels: int, reduction: int = 8, **options: Any) -> Self:
-        """As the Keras listing among the founding articles: r = 8, biases 0, [avg; max], no norm, He-normal values.
+        """As ``kobiso/CBAM-keras`` on GitHub: r = 8, biases 0, [avg; max], no norm, He-normal values.
 
         Listings in the style of TensorFlow 1.9 give the hidden units as a share and the convolution a bias:
         ``CBAM.keras(C, hidden=0.5, conv_bias=True)``.

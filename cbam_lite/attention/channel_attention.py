@@ -118,7 +118,7 @@ class ChannelAttention(nn.Module):
 
     @classmethod
     def keras(cls, channels: int, reduction: int = 8, **options: Any) -> Self:
-        """As the Keras listing among the founding articles: r = 8, biases 0, He-normal initial values."""
+        """As ``kobiso/CBAM-keras`` on GitHub: r = 8, biases 0, He-normal initial values."""
         module = cls(channels, reduction, **({"bias": True} | options))
         if module.gate.init == "default":
             he_normal(module.W_0, module.W_1)

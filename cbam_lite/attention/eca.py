@@ -126,5 +126,5 @@ class EfficientChannelAttention(nn.Module):
 
     @classmethod
     def keras(cls, channels: int, **options: Any) -> Self:
-        """As the Keras listing among the founding articles: the formula with gamma = 2, b = 1."""
+        """As a common Keras listing has it: the formula with gamma = 2, b = 1."""
         return cls(channels, **options)

@@ -145,7 +145,7 @@ class SpatialAttention(nn.Module):
 
     @classmethod
     def keras(cls, channels: int, **options: Any) -> Self:
-        """As the Keras listing among the founding articles: [avg; max], no bias, no norm, He-normal initial values."""
+        """As ``kobiso/CBAM-keras`` on GitHub: [avg; max], no bias, no norm, He-normal initial values."""
         module = cls(channels, **({"bn": False} | options))
         if module.gate.init == "default":
             he_normal(module.conv)

@@ -121,7 +121,7 @@ class SqueezeExcitation(nn.Module):
 
     @classmethod
     def keras(cls, channels: int, reduction: int = 16, **options: Any) -> Self:
-        """As the Keras listing among the founding articles: r = 16, no bias, He-normal initial values."""
+        """As a common Keras listing has it: r = 16, no bias, He-normal initial values."""
         module = cls(channels, reduction, **({"bias": False} | options))
         if module.gate.init == "default":
             he_normal(module.W_1, module.W_2)

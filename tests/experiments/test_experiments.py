@@ -135,9 +135,9 @@ def test_localisation_scores_trains_what_is_missing_and_keeps_it(
     )  # all right
     monkeypatch.setattr(localisation, "METHODS", {"LayerCAM": localisation.METHODS["LayerCAM"]})
     rows = list(localisation.rows_of(1, tmp_path))
-    assert {row["network"] for row in rows} == {"plain", "SE", "CBAM"}
-    assert {row["metric"] for row in rows} == set(localisation.METRICS)
-    assert len(rows) == (3 * 4 * 2 + 4) * 5  # networks, layers, methods; CBAM's gates; metrics
+    assert {row["network"] for row in rows} == {"plain", "SE", "CBAM", "CBAM, identity start"}
+    assert {row["metric"] for row in rows} == {*localisation.METRICS, "accuracy"}
+    assert len(rows) == 4 + (4 * 4 * 2 + 2 * 4) * 5  # accuracies; networks, layers, methods; the gates of two; metrics
     kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert list(localisation.rows_of(1, tmp_path)) == rows
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == kept

@@ -101,7 +101,7 @@ def test_trained_cifar_network_loses_its_accuracy_to_fresh_cbam() -> None:
     before = accuracy(model)
     fresh = insert_attention(model, CBAM, places(model), init="default", report=None, reduction=4)
     after = accuracy(fresh.eval())
-    assert before == pytest.approx(0.804, abs=0.01)  # the numbers that the chapter on networks tells
+    assert before == pytest.approx(0.804, abs=0.01)  # of 1,000 test images; chapter 4 tells of 2,000
     assert after == pytest.approx(0.154, abs=0.02)
 
 
