@@ -8,9 +8,11 @@ The folders are the parts of the book, and each says in which order its files ar
 4. `explaining`: where did the network look, and is the map right?
 5. `speed`: SE and CBAM in fewer passes over the map, on a GPU.
 6. `photographs`: your own, from a folder to a report.
+7. `detection`: from classes to boxes, and why each box is there.
 
-Beside them stand `checks` (of arguments), `plot` and `samples` (the book's pictures and its photograph) and `results`
-(what the experiments gave). `from cbam_lite import ...` has all that users need.
+Beside them stand `checks` (of arguments), `plot`, `diagrams` and `samples` (the book's pictures and its photograph),
+`results` (what the experiments gave) and `seeds` (what a few runs can say). `from cbam_lite import ...` has all that
+users need.
 """
 
 # ruff: noqa: E402 (what is imported below needs the versions that are checked first)
@@ -81,6 +83,7 @@ from cbam_lite.results import (
     read_boards,
     read_box_maps,
     read_detections,
+    read_faithfulness,
     read_results,
     read_scores,
     read_speed,
@@ -173,6 +176,7 @@ __all__ = [
     "read_box_maps",
     "read_darknet",
     "read_detections",
+    "read_faithfulness",
     "read_results",
     "read_scores",
     "read_speed",

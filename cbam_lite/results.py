@@ -16,7 +16,8 @@ EXPERIMENTS = ("defects", "defects_finetune", "cifar10", "cifar10_finetune")
 LOCALISATIONS = ("localisation", "magnetic_tile")
 DETECTIONS = ("detection", "detection_finetune")
 BOX_MAPS = "box_maps"
-TABLES = (*EXPERIMENTS, *LOCALISATIONS, *DETECTIONS, BOX_MAPS)
+FAITHFULNESS = "faithfulness"
+TABLES = (*EXPERIMENTS, *LOCALISATIONS, FAITHFULNESS, *DETECTIONS, BOX_MAPS)
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def read_results(experiment: str) -> list[Epoch]:
 class Score:
     """How well one kind of map lies on the defects, with its 95 % interval over images.
 
-    Chance and ceiling have the network "-". `images` were scored; `undefined` of them have no such score, as the energy
+    Chance and ceiling have the network "-". The metric "accuracy" is that of the network on all test images, and has
+    neither layer nor method. `images` were scored; `undefined` of them have no such score, as the energy
     of a map that is zero everywhere.
     """
 
@@ -90,6 +92,42 @@ def read_scores(table: str = "localisation", **where: object) -> list[Score]:
     kinds = (str, int, str, str, str, str, float, float, float, int, int)
     scores = [Score(*(kind(text) for kind, text in zip(kinds, row.values(), strict=True))) for row in rows]
     return [score for score in scores if all(getattr(score, name) == value for name, value in where.items())]
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """What one kind of map of one network scores in one test, the mean over its images.
+
+    `stage` is the last stage that was made random in the tests of forgetting, and "-" elsewhere.
+    """
+
+    network: str
+    seed: int
+    test: str
+    map: str
+    stage: str
+    score: float
+
+
+def read_faithfulness(**where: object) -> list[Faithfulness]:
+    """The rows of "faithfulness" in which the named columns have the given values.
+
+    The file is made by ``experiments/faithfulness.py``, which says what each test is.
+
+    Example:
+        >>> rows = read_faithfulness(network="CBAM", test="other image", map="LayerCAM, layer3", stage="conv1")
+        >>> [row.seed for row in rows]
+        [0, 1, 2, 3, 4]
+
+    Raises:
+        ValueError: there is no such column.
+    """
+    for name in where:
+        choose("column", name, Faithfulness.__dataclass_fields__)
+    rows = csv.DictReader(line for line in text_of(FAITHFULNESS).splitlines() if not line.startswith("#"))
+    kinds = (str, int, str, str, str, float)
+    found = [Faithfulness(*(kind(text) for kind, text in zip(kinds, row.values(), strict=True))) for row in rows]
+    return [one for one in found if all(getattr(one, name) == value for name, value in where.items())]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """Figures show what they say: the text beside a picture, and what is drawn on the axes."""
 
 import base64
+import io
+import itertools
 import sys
 
 import IPython
@@ -10,6 +12,8 @@ import pytest
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from PIL import Image
 
 from cbam_lite import overlay, plot
 
@@ -55,18 +59,55 @@ def test_in_a_notebook_picture_and_text_are_one_output(displayed: list, windows:
     assert windows == []
 
 
-def test_the_small_png_keeps_size_and_colours(tmp_path) -> None:
-    picture, ax = plt.subplots(figsize=(2, 1))
-    ax.set_position([0, 0, 1, 1])
-    ax.set_axis_off()
-    ax.add_patch(plt.Rectangle((0, 0), 1, 1, color=plot.OUTPUT))
-    file = tmp_path / "figure.png"
-    file.write_bytes(plot.small_png(picture))
+def pixels_of(picture: Figure) -> tuple[np.ndarray, np.ndarray]:
+    """A figure's pixels (H, W, 3) from 0 to 255: as the book stores them, and as they were drawn."""
+    drawn = io.BytesIO()
+    picture.savefig(drawn, format="png", dpi=170)
+    pictures = (Image.open(file).convert("RGB") for file in (io.BytesIO(plot.small_png(picture)), drawn))
+    stored, full = (np.asarray(each).astype(int) for each in pictures)
     plt.close(picture)
-    pixels = plt.imread(file)[..., :3]
-    assert pixels.shape[:2] == (170, 340)
-    wanted = np.array([int(plot.OUTPUT[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    np.testing.assert_allclose(pixels[85, 170], wanted, atol=0.05)
+    return stored, full
+
+
+def filled(figsize: tuple[float, float]) -> tuple[Figure, Axes]:
+    """A figure, and axes that fill all but a white margin."""
+    picture = plt.figure(figsize=figsize)
+    ax = picture.add_axes((0.1, 0.1, 0.8, 0.8))
+    ax.set_axis_off()
+    return picture, ax
+
+
+def test_the_small_png_keeps_size_and_colours() -> None:
+    picture, ax = filled((2, 1))
+    ax.add_patch(plt.Rectangle((0, 0), 1, 1, color=plot.OUTPUT))
+    stored, _ = pixels_of(picture)
+    assert stored.shape == (170, 340, 3)
+    assert stored[85, 170].tolist() == [int(plot.OUTPUT[i : i + 2], 16) for i in (1, 3, 5)]
+    assert stored[2, 2].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize("colours", ["viridis", "gray", "RdBu_r"])
+def test_a_smooth_map_has_no_bands(colours: str) -> None:
+    picture, ax = filled((4, 2))
+    ax.imshow(np.linspace(0, 1, 64)[None].repeat(40, 0), cmap=colours, interpolation="bilinear", aspect="auto")
+    picture.text(0.1, 0.92, "letters have soft edges, whose shades need room, too", color=plot.SPATIAL)
+    stored, drawn = pixels_of(picture)
+    assert np.abs(stored - drawn).max() <= 4
+    assert (stored[:5] == 255).all()
+
+
+def test_a_photograph_keeps_its_tints_and_a_rare_colour_stays() -> None:
+    picture, ax = filled((4, 2))
+    shades = torch.rand(40, 80, 1, generator=torch.Generator().manual_seed(0)).numpy()
+    tint = np.where(np.arange(80) < 40, 0.0, 1.0)[None, :, None] * np.array([0.1, 0.0, -0.1]) + [0.6, 0.5, 0.4]
+    ax.imshow(tint * (0.5 + 0.5 * shades))
+    ax.plot([10, 14], [20, 20], color=plot.INPUT, linewidth=2)
+    stored, drawn = pixels_of(picture)
+    for half in (np.s_[60:280, 80:300], np.s_[60:280, 380:600]):
+        np.testing.assert_allclose(stored[half].mean((0, 1)), drawn[half].mean((0, 1)), atol=1)
+    line = (np.abs(drawn - [int(plot.INPUT[i : i + 2], 16) for i in (1, 3, 5)]).max(2) == 0).nonzero()
+    assert len(line[0]) > 20
+    assert np.abs(stored - drawn)[line].max() <= 12
 
 
 def test_outside_a_notebook_a_window_opens(windows: list) -> None:
@@ -128,6 +169,42 @@ def test_as_array_takes_what_chapters_have() -> None:
     assert plot.as_array(torch.ones(2, dtype=torch.bfloat16, requires_grad=True)).tolist() == [1, 1]
     assert plot.as_array([1, 2]).dtype == float
     assert plot.as_array(np.array([True, False])).tolist() == [1, 0]
+
+
+def linear(colour: str) -> np.ndarray:
+    """Red, green and blue as amounts of light."""
+    values = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def lab(light: np.ndarray) -> np.ndarray:
+    """CIE L*a*b* of an amount of light under D65: equal distances look about equally different."""
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    xyz = to_xyz @ light.clip(0, 1) / np.array([0.9505, 1, 1.089])
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+# How red, green and blue arrive without the green, without the red cones: Machado, Oliveira and Fernandes, 2009.
+SIGHT = {
+    "all cones": np.eye(3),
+    "deuteranopia": np.array([[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]]),
+    "protanopia": np.array([[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]]),
+}
+COLOURS = {name: getattr(plot, name) for name in ("INPUT", "CHANNEL", "SPATIAL", "OUTPUT", "NEUTRAL")}
+
+
+@pytest.mark.parametrize("eyes", SIGHT)
+def test_the_colours_can_be_told_apart(eyes: str) -> None:
+    seen = {name: lab(SIGHT[eyes] @ linear(colour)) for name, colour in COLOURS.items()}
+    pairs = {(a, b): float(np.linalg.norm(seen[a] - seen[b])) for a, b in itertools.combinations(seen, 2)}
+    assert {pair: distance for pair, distance in pairs.items() if distance < 10} == {}
+
+
+@pytest.mark.parametrize("name", COLOURS)
+def test_letters_of_each_colour_can_be_read_on_white_and_white_ones_on_it(name: str) -> None:
+    light = float(linear(COLOURS[name]) @ [0.2126, 0.7152, 0.0722])
+    assert 1.05 / (light + 0.05) >= 4.5  # WCAG 2, level AA
 
 
 # ---- what is drawn --------------------------------------------------------------------------------------------------
@@ -213,6 +290,16 @@ def test_draw_flow_wraps_boxes_into_rows(ax: Axes, columns, arrows: int, rows: i
     heights = [box.get_position()[1] for box in boxes]
     assert len(set(heights)) == rows
     assert heights == sorted(heights, reverse=True)
+
+
+def test_draw_flow_arrows_reach_from_edge_to_edge(ax: Axes) -> None:
+    plot.draw_flow(ax, [("a wide box\nof two lines", plot.INPUT), ("F", plot.CHANNEL), ("F'", plot.OUTPUT)])
+    ax.figure.canvas.draw()
+    boxes = [text.get_bbox_patch().get_window_extent() for text in ax.texts if text.get_text()]
+    arrows = [text.arrow_patch.get_window_extent() for text in ax.texts if not text.get_text()]
+    for left, right, arrow in zip(boxes[:-1], boxes[1:], arrows, strict=True):
+        assert left.x1 < arrow.x0 < left.x1 + 6
+        assert right.x0 - 6 < arrow.x1 < right.x0
 
 
 # ---- overlay --------------------------------------------------------------------------------------------------------

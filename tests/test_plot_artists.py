@@ -15,6 +15,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.container import Container
+from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -88,7 +89,8 @@ def described(artist: Artist) -> str:
         arrow = getattr(artist, "arrow_patch", None)
         if arrow is not None:
             words += [rounded(artist.xy), f"{arrow.get_linewidth():g}", to_hex(arrow.get_edgecolor())]
-            words += [type(arrow.get_arrowstyle()).__name__]
+            words += [type(arrow.get_arrowstyle()).__name__, f"shrinks by {arrow.shrinkA:g} and {arrow.shrinkB:g}"]
+            words += [f"between {[type(patch).__name__ for patch in (arrow.patchA, arrow.patchB)]}"]
     elif isinstance(artist, Line2D):
         words += [to_hex(artist.get_color()), f"width {artist.get_linewidth():g}", artist.get_linestyle()]
         words += [str(artist.get_marker()), f"{artist.get_markersize():g}", rounded(artist.get_xydata())]
@@ -153,6 +155,32 @@ def test_pictures_are_as_described() -> None:
         now = written(name)
         assert now in stored, f"the picture {name!r} has changed:\n{now}"
     assert stored.count("## ") == len(PICTURES)
+
+
+def letters(figure: Figure) -> dict[str, float]:
+    """The size in points of every text that can be seen."""
+    texts = [text for text in figure.findobj(Text) if text.get_text().strip() and text.get_visible()]
+    return {text.get_text(): text.get_fontsize() for text in texts}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_letters_can_be_read_on_a_phone(name: str) -> None:
+    count, draw = PICTURES[name]
+    with mpl.rc_context(plot.STYLE):
+        figure, grid = plt.subplots(1, count, squeeze=False)
+        draw(*grid.flat)
+        figure.canvas.draw()
+    sizes = letters(figure)
+    plt.close(figure)
+    assert {text: size for text, size in sizes.items() if size < plot.SMALL} == {}
+
+
+def test_small_letters_have_9_pixels_where_a_phone_shows_5_6_inches_on_350() -> None:
+    assert plot.SMALL / 72 * 350 / 5.6 >= 9
+    figure = plt.figure()
+    figure.text(0, 0, "too small", fontsize=8)
+    assert letters(figure) == {"too small": 8}
+    plt.close(figure)
 
 
 @pytest.mark.parametrize("wrong", [{**maps, "short": maps["Grad-CAM"][:1]}, {"LayerCAM": maps["LayerCAM"]}])

@@ -1,5 +1,8 @@
 """What the book's pages need beyond Jupyter Book: described figures, honest equation links, clean and light HTML."""
 
+import functools
+import importlib
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,7 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
+from sphinx.util.nodes import make_refnode
 
 LOGGER = logging.getLogger(__name__)
 
@@ -16,6 +20,9 @@ LOGGER = logging.getLogger(__name__)
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     sys.path.insert(0, str(app.srcdir))  # the API pages describe the cbam_lite of this checkout
+    app.connect("config-inited", link_to_source)
+    app.connect("autodoc-process-docstring", say_import)
+    app.connect("missing-reference", link_exported)
     app.connect("doctree-read", describe_figures)
     app.connect("doctree-read", check_images)
     app.add_post_transform(CheckEquationLinks)
@@ -23,6 +30,64 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("html-page-context", drop_live_code, priority=900)  # after all that add scripts
     app.connect("build-finished", drop_icon_script)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def link_to_source(app: Sphinx, config: Any) -> None:
+    """Give each entry of the reference a link to its lines in the repository."""
+    repository = config.html_theme_options["repository_url"]
+    branch = config.html_theme_options.get("repository_branch", "main")
+
+    def source(domain: str, info: dict[str, str]) -> str | None:
+        thing: Any = importlib.import_module(info["module"])
+        for name in info["fullname"].split("."):
+            thing = getattr(thing, name, None)
+        try:
+            lines, start = inspect.getsourcelines(inspect.unwrap(thing))
+            file = Path(inspect.getfile(inspect.unwrap(thing))).relative_to(app.srcdir).as_posix()
+        except (TypeError, OSError, ValueError):  # a constant, or an attribute without a source of its own
+            return None
+        return f"{repository}/blob/{branch}/{file}#L{start}-L{start + len(lines) - 1}"
+
+    config.linkcode_resolve = source
+
+
+def say_import(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
+    """Say with each entry that `cbam_lite` exports under a shorter name how to import it."""
+    import cbam_lite
+
+    module, _, short = name.rpartition(".")
+    alias = module.rpartition(".")[2]
+    if short in cbam_lite.__all__ and getattr(cbam_lite, short) is thing:
+        words = f"``from cbam_lite import {short}``"
+    elif what in ("class", "function") and getattr(cbam_lite, alias, None) is sys.modules.get(module):
+        words = f"``from cbam_lite import {alias}``, then ``{alias}.{short}``"
+    else:
+        return
+    summary = next((row for row, line in enumerate(lines) if not line.strip()), len(lines))
+    lines[summary:summary] = ["", words, ""]
+
+
+def link_exported(app: Sphinx, env: Any, node: Any, text: nodes.Element) -> nodes.reference | None:
+    """Link a name such as `cam` from the entries of other modules, where it can mean nothing but what we export."""
+    import cbam_lite
+
+    name = node.get("reftarget")
+    if node.get("refdomain") != "py" or name not in cbam_lite.__all__ or name in parameters():
+        return None
+    full = f"{getattr(cbam_lite, name).__module__}.{name}"
+    if full not in env.get_domain("py").objects:
+        return None
+    page = env.get_domain("py").objects[full].docname
+    return make_refnode(app.builder, node["refdoc"], page, full, [text])
+
+
+@functools.cache
+def parameters() -> set[str]:
+    """The names of all parameters of what `cbam_lite` exports: they stand in docstrings, too, and mean no entry."""
+    import cbam_lite
+
+    exported = [getattr(cbam_lite, name) for name in cbam_lite.__all__]
+    return {name for thing in exported if callable(thing) for name in inspect.signature(thing).parameters}
 
 
 def describe_figures(app: Sphinx, doctree: nodes.document) -> None:

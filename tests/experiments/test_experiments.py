@@ -9,6 +9,7 @@ from pathlib import Path
 
 import ablation
 import cifar
+import faithfulness
 import localisation
 import pytest
 import ship
@@ -183,3 +184,28 @@ def test_tiles_script_runs_on_a_folder(tmp_path: Path, monkeypatch: pytest.Monke
     assert scored
     assert scored < set(data.classes)
     assert {row["method"] for row in rows if row["network"] == "-"} == {"uniform", "centre", "edges", "ceiling"}
+
+
+def test_faithfulness_has_every_test_and_control(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(faithfulness, "IMAGES", 4)
+    monkeypatch.setattr(faithfulness, "FOR_ROAD", 2)
+    monkeypatch.setattr(faithfulness, "RANDOM_NETWORKS", 1)
+    for name, maps in (("CBAM", 7), ("plain", 6)):
+        rows = list(faithfulness.rows_of(name, 0, tmp_path))
+        controls = {"forgetting", "other image", "interior", "trained pair"}
+        fills = {"deletion", *(f"deletion, {fill}" for fill in ("blurred", "black", "white"))}
+        assert {row["test"] for row in rows} == controls | fills | {"energy in mask", "pointing", "insertion", "ROAD"}
+        kinds = (2 + 2 + 1 + (name == "CBAM")) * 2  # two methods, both rescaled, the activation, a gate; two layers
+        assert len(rows) == kinds * (3 * len(faithfulness.COMPARED) + 1) + maps * 8
+        assert all(-1 <= float(row["score"]) <= 1 for row in rows)
+
+
+def test_the_controls_of_forgetting_compare_what_they_say() -> None:
+    maps = torch.arange(2 * 8 * 8.0).view(2, 8, 8)
+    assert faithfulness.interior(maps).shape == (2, 6, 6)
+    assert faithfulness.interior(torch.zeros(1, 16, 16)).shape == (1, 12, 12)
+    A, G = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4)
+    scaled = A * torch.tensor([1.0, 10.0, 0.1]).view(1, 3, 1, 1)
+    method = faithfulness.rescaled("LayerCAM")
+    assert torch.allclose(method(A, G), method(scaled, G), atol=1e-5)  # whatever the scale of a channel was
+    assert not torch.allclose(faithfulness.METHODS["LayerCAM"](A, G), faithfulness.METHODS["LayerCAM"](scaled, G))

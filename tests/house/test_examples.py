@@ -1,7 +1,12 @@
-"""The examples in the docstrings of public names: every name has one, and each runs and gives what it says."""
+"""The examples of the reference: every name has one, in its docstring or on its page, and each gives what it says."""
 
+import dataclasses
 import doctest
+import importlib
+import inspect
 import json
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +17,8 @@ import cbam_lite
 NAMES = [name for name in cbam_lite.__all__ if name != "__version__"]
 ON_CUDA = {"attend"}
 FROM_THE_NET = {"torchvision_data"}
+OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+PAGES = sorted((Path(__file__).resolve().parents[2] / "book" / "api").glob("*.md"))
 
 
 @pytest.fixture
@@ -62,14 +69,74 @@ def annotated(folder, picture):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_example_of_a_public_name_runs(name, folders):
-    words = {public: getattr(cbam_lite, public) for public in cbam_lite.__all__} | {"torch": torch}
-    (example,) = doctest.DocTestFinder(recurse=False).find(getattr(cbam_lite, name), name, module=False, globs=words)
+    finder = doctest.DocTestFinder(recurse=False)
+    (example,) = finder.find(getattr(cbam_lite, name), name, module=False, globs=words())
     assert example.examples, f"{name} has no example in its docstring"
     if name in FROM_THE_NET or (name in ON_CUDA and not torch.cuda.is_available()):
         pytest.skip("needs CUDA" if name in ON_CUDA else "fetches a data set")
     if "torchvision." in example.docstring:
         example.globs["torchvision"] = pytest.importorskip("torchvision")
+    assert not complaints(example)
+
+
+def words() -> dict[str, object]:
+    """What an example sees: all that `from cbam_lite import *` gives, its modules, and torch."""
+    modules = ("faithfulness", "gradcam", "localize", "plot")
+    return {name: getattr(cbam_lite, name) for name in (*cbam_lite.__all__, *modules)} | {"torch": torch}
+
+
+def complaints(example: doctest.DocTest) -> str:
+    """What doctest says about an example that does not give what it says."""
     said: list[str] = []
-    options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    doctest.DocTestRunner(optionflags=options, verbose=False).run(example, out=said.append)
-    assert not said, "".join(said)
+    runner = doctest.DocTestRunner(optionflags=OPTIONS, verbose=False)
+    runner.run(example, out=said.append, clear_globs=False)
+    return "".join(said)
+
+
+# ---- the pages of the reference --------------------------------------------------------------------------------------
+
+
+def sessions(page: Path) -> list[str]:
+    """The examples that stand on the page itself, beside those of the docstrings."""
+    return re.findall(r"^```pycon\n(.*?)^```$", page.read_text(), re.M | re.S)
+
+
+def without_example(page: Path) -> list[str]:
+    """The full names on a page that no example uses. What only holds a function's results needs none of its own."""
+    lines = re.findall(r"^(?:>>>|\.\.\.) ([^#\n]*)", "".join(sessions(page)), re.M)  # of code, without comments
+    used = set(re.findall(r"\w+", " ".join(lines)))
+    named = re.findall(r"automodule:: (\S+)\n +:members: (.+)", page.read_text())
+    constants = re.findall(r"py:data:: (\w+)\n +:module: (\S+)", page.read_text())
+    pairs = [(module, name) for module, names in named for name in names.split(", ")]
+    pairs += [(module, name) for name, module in constants]
+    things = {f"{module}.{name}": getattr(importlib.import_module(module), name) for module, name in pairs}
+    return [
+        name
+        for name, thing in things.items()
+        if ">>>" not in (inspect.getdoc(thing) or "")
+        and not (dataclasses.is_dataclass(thing) or hasattr(thing, "_fields"))  # or a NamedTuple
+        and name.rpartition(".")[2] not in used
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_name_of_a_page_has_an_example(page: Path) -> None:
+    assert without_example(page) == []
+
+
+def test_a_name_without_an_example_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```{eval-rst}\n.. automodule:: cbam_lite.explaining.localize\n   :members: peak, energy, area\n```\n"
+        "```pycon\n>>> peak(maps)  # area\nenergy\n```\n"
+    )
+    assert without_example(page) == ["cbam_lite.explaining.localize.energy", "cbam_lite.explaining.localize.area"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_sessions_of_a_page_run(page: Path, folders: None) -> None:
+    parser, globs = doctest.DocTestParser(), words()
+    for number, text in enumerate(sessions(page), 1):
+        example = parser.get_doctest(text, globs, f"{page.name}, session {number}", str(page), 0)
+        assert not complaints(example)
+        globs = example.globs  # a later session of the page may go on with what an earlier one made

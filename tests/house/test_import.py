@@ -301,6 +301,7 @@ PUBLIC = [
     "read_box_maps",
     "read_darknet",
     "read_detections",
+    "read_faithfulness",
     "read_results",
     "read_scores",
     "read_speed",

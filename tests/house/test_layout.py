@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,8 +25,21 @@ def test_tests_mirror_the_package() -> None:
 
 
 def test_reference_has_the_same_parts() -> None:
-    sections = re.findall(r"^## (.+)", (ROOT / "book" / "api.md").read_text(), re.M)
-    assert sections == [*PARTS[:-1], "Pictures"]
+    text = (ROOT / "book" / "api.md").read_text()
+    assert re.findall(r"^## (.+)", text, re.M) == [*PARTS[:-1], "Results and pictures"]
+    pages = [part.lower() for part in PARTS[:-1]] + ["results"]
+    assert re.findall(r"\(api/(\w+)\.md\)", text) == pages
+    reference = yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"][-1]["chapters"]
+    assert [chapter["file"] for chapter in reference[:-2]] == ["book/api", *(f"book/api/{page}" for page in pages)]
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "book" / "api").glob("*.md")), ids=lambda page: page.stem)
+def test_reference_page_links_to_chapters_of_its_part(page: Path) -> None:
+    parts = yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"]
+    chapters = {part["caption"].lower(): [chapter["file"] for chapter in part["chapters"]] for part in parts[:-1]}
+    linked = {f"book/{name}" for name in re.findall(r"\(\.\./(\w+)\.ipynb\)", page.read_text())}
+    assert set(chapters.get(page.stem, ())) <= linked
+    assert linked <= {chapter for files in chapters.values() for chapter in files}
 
 
 def test_files_are_short() -> None:
