@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Response, Route
 ROOT = Path(__file__).resolve().parents[3]
 BOOK = Path(os.environ.get("BOOK_HTML", ROOT / "_build" / "html")).resolve()
 HEIGHTS = {1280: 900, 390: 844}  # a laptop, a phone
+THEMES = ("light", "dark")
 # Colours that fade from one theme to the other would be measured on their way.
 NO_FADING = """
   const style = document.createElement("style");
@@ -28,6 +29,29 @@ SETTLED = """async () => {
   await document.fonts.ready;
   for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
 }"""
+# Of letters that look the same in both themes, up to the last parent, axe-core needs to measure the first only. Code
+# and equations have thousands of such spans, which it would measure one by one for minutes.
+COLOURED = "pre span, code span, dt.sig span, .katex-html span"
+NOTE_LOOKS = """(coloured) => {
+  const known = new Map([[null, ""]]);
+  const looks = (element) => {
+    if (!known.has(element)) {
+      const {color, backgroundColor, backgroundImage, opacity, fontSize, fontWeight} = getComputedStyle(element);
+      const own = [color, backgroundColor, backgroundImage, opacity, fontSize, fontWeight];
+      known.set(element, `${own};${looks(element.parentElement)}`);
+    }
+    return known.get(element);
+  };
+  document.querySelectorAll(coloured).forEach((span) => { span.looks = (span.looks ?? "") + looks(span); });
+}"""
+KEEP_ONE_OF_EACH = """(coloured) => {
+  const seen = new Set();
+  const again = (looks) => seen.has(looks) || !seen.add(looks);
+  [...document.querySelectorAll(coloured)].filter((span) => again(span.looks)).forEach((span) => {
+    span.replaceWith(...span.childNodes);
+  });
+}"""
+NOTE = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 TEXT = {".html", ".css", ".js", ".svg", ".json"}  # GitHub Pages compresses these, and no pictures or fonts
 
 
@@ -73,41 +97,58 @@ def serve(folder: Path) -> Iterator[str]:
 
 @dataclass
 class View:
-    """What one load of one page at one width and in one theme showed."""
+    """What one load of one page at one width, and a look at it in one theme, showed."""
 
+    width: int = 0
     sizes: dict[str, int] = field(default_factory=dict)  # bytes over the wire, for each address
     failed: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)  # requests to any other host
     errors: list[str] = field(default_factory=list)  # of the console
+    solution: str = "none"  # whether the first folded solution "opens" by keyboard, or is "stuck"
     overflow: int = 0  # pixels by which the page is wider than the window
     text: str = ""
     tracebacks: int = 0
-    images: list[dict[str, str]] = field(default_factory=list)
+    images: list[dict[str, Any]] = field(default_factory=list)
     equations: dict[str, int] = field(default_factory=dict)
     equation_links: list[dict[str, str]] = field(default_factory=list)
+    numbers: list[str] = field(default_factory=list)  # of equations, that lie over something
+    beyond: list[str] = field(default_factory=list)  # formulas that reach out of the page
+    boxes: list[dict[str, Any]] = field(default_factory=list)  # that can hide a part of what they hold
     cells: int = 0
     copy_buttons: int = 0
     violations: list[str] = field(default_factory=list)  # axe-core: serious and critical
 
 
-def look(browser: Browser, address: str, page_name: str, width: int, theme: str) -> View:
-    """Load the page with an empty cache and note everything."""
-    view = View()
+def look(browser: Browser, address: str, page_name: str, width: int) -> dict[str, View]:
+    """Load the page with an empty cache, and note everything in each theme."""
+    loaded = View(width=width)
     viewport = {"width": width, "height": HEIGHTS[width]}
-    context = browser.new_context(viewport=viewport, color_scheme=theme, reduced_motion="reduce")
+    context = browser.new_context(viewport=viewport, color_scheme=THEMES[0], reduced_motion="reduce")
     context.add_init_script(NO_FADING)
     page = context.new_page()
-    listen(page, address, view)
+    listen(page, address, loaded)
     page.goto(address + page_name)
-    page.wait_for_load_state("networkidle")
-    open_what_is_folded(page)
-    note_page(page, view)
     page.evaluate(SETTLED)
-    # Preloading asks for style sheets at wrong addresses.
-    report = Axe().run(page, options={"preload": False, "resultTypes": ["violations"]})
-    view.violations = [describe(each) for each in report.response["violations"] if is_serious(each)]
+    open_what_is_folded(page, loaded)
+    views = {}
+    for theme in THEMES:
+        turn_to(page, theme)
+        views[theme] = replace(loaded, **page.evaluate(NOTE), violations=[])
+        page.evaluate(NOTE_LOOKS, COLOURED)
+    page.evaluate(KEEP_ONE_OF_EACH, COLOURED)
+    for theme in reversed(THEMES):  # the last one is still on
+        turn_to(page, theme)
+        # Preloading asks for style sheets at wrong addresses.
+        report = Axe().run(page, options={"preload": False, "resultTypes": ["violations"]})
+        views[theme].violations += [describe(each) for each in report.response["violations"] if is_serious(each)]
     context.close()
-    return view
+    return views
+
+
+def turn_to(page: Page, theme: str) -> None:
+    """Show the page in a theme, as the reader's system would."""
+    page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    page.evaluate(SETTLED)
 
 
 def listen(page: Page, address: str, view: View) -> None:
@@ -135,40 +176,16 @@ def listen(page: Page, address: str, view: View) -> None:
     page.on("pageerror", lambda error: view.errors.append(str(error)))
 
 
-def open_what_is_folded(page: Page) -> None:
-    """Open solutions and hints, so that they are measured, too; their toggle events come a moment later."""
-    page.evaluate(
-        """async () => {
-          document.querySelectorAll("article details").forEach((fold) => { fold.open = true; });
-          await new Promise((done) => setTimeout(done, 100));
-        }"""
-    )
-
-
-def note_page(page: Page, view: View) -> None:
-    """Note what stands on the page."""
-    seen: dict[str, Any] = page.evaluate(
-        """() => {
-          const count = (selector) => document.querySelectorAll(selector).length;
-          const all = (selector, note) => [...document.querySelectorAll(selector)].map(note);
-          const number = (element) => element?.textContent.match(/[(]([0-9.]+)[)]/)?.[1] ?? "none";
-          const target = (link) => document.getElementById(link.getAttribute("href").slice(1));
-          return {
-            overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
-            text: (document.querySelector("article") ?? document.body).innerText,
-            tracebacks: all(".cell_output", (o) => o.innerText).filter((text) => text.includes("Traceback")).length,
-            images: all("img", (i) => ({src: i.src, alt: i.alt, hidden: i.hasAttribute("alt") && !!i.closest("a.logo"),
-                                        figure: i.closest(".cell_output") ? "yes" : ""})),
-            equations: {rendered: count(".katex"), sources: count("span.math, div.math"), wrong: count(".katex-error")},
-            equation_links: all('a[href^="#equation-"]:not(.headerlink)', (link) =>
-              ({link: number(link), equation: number(target(link)?.querySelector(".eqno"))})),
-            cells: count(".cell_input .highlight"),
-            copy_buttons: count(".cell_input button.copybtn"),
-          };
-        }"""
-    )
-    for name, value in seen.items():
-        setattr(view, name, value)
+def open_what_is_folded(page: Page, view: View) -> None:
+    """Open the first solution by keyboard, then all that is folded, so that it is measured, too."""
+    solution = page.locator("div.tag_solution details").first
+    if solution.count():
+        solution.locator("summary").focus()
+        closed = solution.get_attribute("open") is None
+        page.keyboard.press("Enter")
+        view.solution = "opens" if closed and solution.get_attribute("open") is not None else "stuck"
+    page.evaluate("document.querySelectorAll('article details').forEach((fold) => { fold.open = true; })")
+    page.evaluate(SETTLED)
 
 
 def is_serious(violation: dict[str, Any]) -> bool:

@@ -5,14 +5,17 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urldefrag, urljoin, urlparse
 
 import pytest
 import sphinxcontrib.katex
 import yaml
 from bs4 import BeautifulSoup
-from looking import HEIGHTS, ROOT, View, look, serve
+from looking import HEIGHTS, ROOT, THEMES, View, look, serve
 from playwright.sync_api import Browser
+
+from cbam_lite import plot
 
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
 PAGES = [TOC["root"]] + [chapter["file"] for part in TOC["parts"] for chapter in part["chapters"]]
@@ -20,6 +23,8 @@ NOTEBOOKS = [page for page in PAGES if (ROOT / f"{page}.ipynb").is_file()]
 CHAPTERS = [chapter["file"] for part in TOC["parts"][:-1] for chapter in part["chapters"]]
 BASE = yaml.safe_load((ROOT / "_config.yml").read_text())["html"]["baseurl"]
 BUDGET = 1_500_000  # bytes of one page, everything included, with an empty cache
+# A figure is 5.6 inches wide: on so many pixels its smallest letters, `plot.SMALL` points, are 9 pixels high.
+FIGURE = 9 * 72 * 5.6 / plot.SMALL
 
 each_page = pytest.mark.parametrize("page", PAGES)
 each_notebook = pytest.mark.parametrize("page", NOTEBOOKS)
@@ -35,7 +40,7 @@ def words(text: str) -> str:
     return " ".join(text.split())
 
 
-# ---- one visit for each page, width and theme; each check gives what is wrong, or nothing ----------------------------
+# ---- one visit for each page and width, a look in each theme; each check gives what is wrong, or nothing -------------
 
 
 def is_light(view: View) -> Iterator[str]:
@@ -65,9 +70,9 @@ def images_have_a_text(view: View) -> Iterator[str]:
     yield from (f"an image without a text alternative: {source}" for source in bare)
 
 
-def is_logo(image: dict[str, str]) -> bool:
+def is_logo(image: dict[str, Any]) -> bool:
     """Whether it is the picture beside the book's name."""
-    return image["src"].endswith("/_static/logo.svg") and bool(image["hidden"])
+    return bool(image["src"].endswith("/_static/logo.svg") and image["hidden"])
 
 
 def equations_are_drawn(view: View) -> Iterator[str]:
@@ -93,6 +98,43 @@ def code_can_be_copied(view: View) -> Iterator[str]:
         yield f"{view.copy_buttons} copy buttons for {view.cells} cells"
 
 
+def wide_boxes_say_so(view: View) -> Iterator[str]:
+    """What hides something says so, until its end is seen; what shows all it holds says nothing."""
+    for box in view.boxes:
+        what, start, end = box["what"], box["start"], box["end"]
+        if box["hidden"] and not box["scrolls"]:
+            yield f"cut off without a way to see it: {what}"
+        elif box["hidden"]:
+            if not (start["more"] == "right" and start["faded"] and start["hint"]):
+                yield f"hides {box['hidden']} pixels without a cue: {what}, {start}"
+            if not box["focus"]:
+                yield f"scrolls, and cannot be reached by keyboard, or has no name: {what}"
+            if end["more"] != "left" or end["hint"]:
+                yield f"says that it goes on where it ends: {what}, {end}"
+        elif start["more"] or start["faded"] or start["hint"] or box["focus"]:
+            yield f"says that it goes on, and does not: {what}, {start}"
+
+
+def outputs_are_whole_on_a_desk(view: View) -> Iterator[str]:
+    if view.width >= 1280:
+        yield from (f"an output is cut: {box['what']}" for box in view.boxes if box["output"] and box["hidden"])
+
+
+def formulas_stay_on_the_page(view: View) -> Iterator[str]:
+    yield from (f"a formula reaches out of the text: {formula}" for formula in view.beyond)
+    yield from (f"a number lies over its equation: {number}" for number in view.numbers)
+
+
+def figures_are_large_enough_to_read(view: View) -> Iterator[str]:
+    small = [image for image in view.images if image["figure"] and image["width"] < FIGURE]
+    yield from (f"a figure {image['width']:.0f} pixels wide, of {FIGURE:.0f}: {image['alt'][:40]}" for image in small)
+
+
+def solutions_open_by_keyboard(view: View) -> Iterator[str]:
+    if view.solution == "stuck":
+        yield "a hidden solution does not open by keyboard"
+
+
 CHECKS: list[Callable[[View], Iterator[str]]] = [
     is_light,
     loads_alone_and_without_errors,
@@ -103,21 +145,28 @@ CHECKS: list[Callable[[View], Iterator[str]]] = [
     equation_links_say_their_number,
     shows_no_traceback,
     code_can_be_copied,
+    wide_boxes_say_so,
+    outputs_are_whole_on_a_desk,
+    formulas_stay_on_the_page,
+    figures_are_large_enough_to_read,
+    solutions_open_by_keyboard,
 ]
 
 
 @each_page
 @pytest.mark.parametrize("width", HEIGHTS)
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_page(browser: Browser, address: str, page: str, width: int, theme: str) -> None:
-    view = look(browser, address, f"{page}.html", width, theme)
-    assert [f"{check.__name__}: {wrong}" for check in CHECKS for wrong in check(view)] == []
-    if page in NOTEBOOKS:
-        assert view.cells > 0
-        figures = [words(image["alt"]) for image in view.images if image["figure"]]
-        assert figures == stored_texts(ROOT / f"{page}.ipynb"), "the page's figures are those of the notebook"
-    if page in CHAPTERS:
-        assert view.equations["rendered"] > 0, "a chapter without an equation"
+def test_page(browser: Browser, address: str, page: str, width: int) -> None:
+    views = look(browser, address, f"{page}.html", width)
+    assert list(views) == list(THEMES)
+    for theme, view in views.items():
+        assert [f"{theme}, {check.__name__}: {wrong}" for check in CHECKS for wrong in check(view)] == []
+        if page in NOTEBOOKS:
+            assert view.cells > 0
+            figures = [words(image["alt"]) for image in view.images if image["figure"]]
+            assert figures == stored_texts(ROOT / f"{page}.ipynb"), "the page's figures are those of the notebook"
+        if page in CHAPTERS:
+            assert view.equations["rendered"] > 0, "a chapter without an equation"
+            assert view.solution == "opens", "a chapter without a hidden solution"
 
 
 def stored_texts(notebook: Path) -> list[str]:
@@ -177,6 +226,13 @@ def test_previous_and_next_page(book: Path, page: str) -> None:
     assert bool(html.select_one("a.right-next")) == (place < len(PAGES) - 1)
 
 
+def test_every_work_is_cited_and_listed_once(book: Path) -> None:
+    works = re.findall(r"^@\w+\{(\w+),", (ROOT / "book/references.bib").read_text(encoding="utf-8"), re.M)
+    listed = soup(book, "book/bibliography").select("div.citation-list div.citation")
+    assert len(works) == len(set(works))
+    assert len(listed) == len(works), "the page lists what is cited: cite the others, or take them out"
+
+
 def test_search_finds_a_word(browser: Browser, address: str) -> None:
     page = browser.new_page()
     page.goto(f"{address}search.html")
@@ -221,19 +277,6 @@ def test_theme_can_be_switched(browser: Browser, address: str) -> None:
     page.close()
 
 
-@pytest.mark.parametrize("page_name", CHAPTERS)
-def test_hidden_solutions_open_by_keyboard(browser: Browser, address: str, page_name: str) -> None:
-    page = browser.new_page()
-    page.goto(f"{address}{page_name}.html")
-    hidden = page.locator("div.tag_solution details")
-    assert hidden.count() > 0, "a chapter without a hidden solution"
-    hidden.first.locator("summary").focus()
-    assert hidden.first.get_attribute("open") is None
-    page.keyboard.press("Enter")
-    assert hidden.first.get_attribute("open") is not None
-    page.close()
-
-
 # ---- when the page is shared ----------------------------------------------------------------------------------------
 
 
@@ -256,26 +299,40 @@ BROKEN = """<!doctype html><html lang="en"><head><title>Broken</title></head><bo
 <h1>Broken</h1><p>$$ x $$</p><img src="missing.png"><img src="https://elsewhere.invalid/picture.png" alt="a picture">
 <table><tr><td><div style="width: 900px">wide</div></td></tr></table>
 <p style="color: #ccc; background: #fff">too pale to read</p>
+<pre style="background: #fff"><span style="color: #111">dark</span> <span style="color: #bbb">pale code</span></pre>
 <span class="math"><span class="katex-error">x</span></span>
-<div class="math" id="equation-a"><span class="eqno">(2)</span></div><a href="#equation-a">Eq. (1)</a>
+<div class="math" id="equation-a"><span class="katex-display">E = mc</span>
+<span class="eqno" style="margin-left: -3em">(2)</span></div><a href="#equation-a">Eq. (1)</a>
+<span class="math"><span class="base" style="position: absolute; left: 800px">y = far away</span></span>
+<pre style="overflow-x: auto; width: 200px">a line that says nothing of how it goes on and on and on</pre>
+<pre data-more="right" tabindex="0" role="group" aria-label="Code">short</pre>
+<p style="overflow: hidden; white-space: nowrap; width: 100px">a sentence that nobody can read to its end</p>
+<div><pre style="overflow-x: auto; width: 200px; mask-image: linear-gradient(red, blue)" data-more="right" tabindex="0"
+ role="group" aria-label="Code">a line that never says it has come to an end</pre>
+<span class="scroll-hint">scroll</span></div>
+<style>.scroll-hint::after { content: "scroll" }</style>
+<div class="tag_solution"><details><summary onkeydown="event.preventDefault()">stuck</summary>x</details></div>
 <div class="cell"><div class="cell_input"><div class="highlight">x</div></div>
-<div class="cell_output">Traceback (most recent call last)</div></div>
+<div class="cell_output"><img src="missing.png" alt="a figure as small as a stamp" style="display: block; width: 90px">
+Traceback (most recent call last)</div></div>
 <script>console.error("an error of the page")</script></main></body></html>"""
 
 
-@pytest.fixture(scope="module")
-def broken(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> View:
+@pytest.fixture(scope="module", params=THEMES)
+def broken(browser: Browser, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> View:
     """A page with one fault of every kind, seen as the book's pages are seen."""
     folder = tmp_path_factory.mktemp("broken")
     (folder / "broken.html").write_text(BROKEN)
     with serve(folder) as address:
-        return look(browser, address, "broken.html", 390, "light")
+        return look(browser, address, "broken.html", 390)[request.param]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_broken_page_is_noticed(broken: View, check: Callable[[View], Iterator[str]]) -> None:
     if check is is_light:
         broken = View(sizes={"picture.png": BUDGET + 1})
+    if check is outputs_are_whole_on_a_desk:
+        broken = View(width=1280, boxes=[{"what": "a table of numbers", "output": True, "hidden": 9}])
     assert list(check(broken)) != []
 
 
@@ -290,10 +347,20 @@ def test_every_fault_of_the_broken_page_is_named(broken: View) -> None:
         "color-contrast",
         "raw TeX",
         "KaTeX marks 1",
-        "0 of 2 equations",
+        "0 of 3 equations",
         "'link': '1', 'equation': '2'",
         "1 tracebacks",
         "0 copy buttons for 1",
+        "pale code",
+        "without a cue: pre. a line that says nothing",
+        "cannot be reached by keyboard, or has no name: pre. a line that says nothing",
+        "says that it goes on, and does not: pre. short",
+        "cut off without a way to see it: p. a sentence",
+        "says that it goes on where it ends: pre. a line that never",
+        "out of the text: y = far away",
+        "over its equation: (2)",
+        "a figure 90 pixels wide",
+        "does not open by keyboard",
     )
     assert [fault for fault in faults if fault not in wrong] == []
     assert broken.overflow > 400
