@@ -6,6 +6,7 @@
 CBAM_LITE_DATA names the folder with the real photographs of the chapter on Grad-CAM.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import nbformat
 from nbclient import NotebookClient
 from sources import KEY, made_from, stale
 
+os.environ["OMP_NUM_THREADS"] = "1"  # as when nbval compares: short trainings differ by the number of threads
 BOOK = Path(__file__).resolve().parent.parent / "book"
 
 
