@@ -2,10 +2,10 @@
 
 import csv
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ LOCALISATIONS = ("localisation", "magnetic_tile")
 DETECTIONS = ("detection", "detection_finetune")
 BOX_MAPS = "box_maps"
 FAITHFULNESS = "faithfulness"
+Row = TypeVar("Row")
 TABLES = (*EXPERIMENTS, *LOCALISATIONS, FAITHFULNESS, *DETECTIONS, BOX_MAPS)
 
 
@@ -42,12 +43,7 @@ def read_results(experiment: str) -> list[Epoch]:
         >>> rows[0].variant, rows[0].seed, rows[0].epoch
         ('plain', 0, 0)
     """
-    choose("experiment", experiment, EXPERIMENTS)
-    lines = [line for line in text_of(experiment).splitlines() if not line.startswith("#")]
-    return [
-        Epoch(row["variant"], int(row["seed"]), int(row["epoch"]), *(float(row[name]) for name in list(row)[3:]))
-        for row in csv.DictReader(lines)
-    ]
+    return rows_where(choose("experiment", experiment, EXPERIMENTS), Epoch, {})
 
 
 @dataclass(frozen=True)
@@ -85,13 +81,7 @@ def read_scores(table: str = "localisation", **where: object) -> list[Score]:
     Raises:
         ValueError: there is no such table, or no such column.
     """
-    choose("table", table, LOCALISATIONS)
-    for name in where:
-        choose("column", name, Score.__dataclass_fields__)
-    rows = csv.DictReader(line for line in text_of(table).splitlines() if not line.startswith("#"))
-    kinds = (str, int, str, str, str, str, float, float, float, int, int)
-    scores = [Score(*(kind(text) for kind, text in zip(kinds, row.values(), strict=True))) for row in rows]
-    return [score for score in scores if all(getattr(score, name) == value for name, value in where.items())]
+    return rows_where(choose("table", table, LOCALISATIONS), Score, where)
 
 
 @dataclass(frozen=True)
@@ -122,12 +112,7 @@ def read_faithfulness(**where: object) -> list[Faithfulness]:
     Raises:
         ValueError: there is no such column.
     """
-    for name in where:
-        choose("column", name, Faithfulness.__dataclass_fields__)
-    rows = csv.DictReader(line for line in text_of(FAITHFULNESS).splitlines() if not line.startswith("#"))
-    kinds = (str, int, str, str, str, float)
-    found = [Faithfulness(*(kind(text) for kind, text in zip(kinds, row.values(), strict=True))) for row in rows]
-    return [one for one in found if all(getattr(one, name) == value for name, value in where.items())]
+    return rows_where(FAITHFULNESS, Faithfulness, where)
 
 
 @dataclass(frozen=True)
@@ -155,9 +140,7 @@ def read_detections(table: str = "detection") -> list[Detector]:
         >>> rows[0].variant, rows[0].seed
         ('none', 0)
     """
-    choose("table", table, DETECTIONS)
-    rows = csv.DictReader(line for line in text_of(table).splitlines() if not line.startswith("#"))
-    return [Detector(row["variant"], int(row["seed"]), *map(float, list(row.values())[2:])) for row in rows]
+    return rows_where(choose("table", table, DETECTIONS), Detector, {})
 
 
 @dataclass(frozen=True)
@@ -188,12 +171,7 @@ def read_box_maps(**where: object) -> list[BoxMaps]:
     Raises:
         ValueError: there is no such column.
     """
-    for name in where:
-        choose("column", name, BoxMaps.__dataclass_fields__)
-    rows = csv.DictReader(line for line in text_of(BOX_MAPS).splitlines() if not line.startswith("#"))
-    kinds = (str, str, str, float, float, float, int)
-    maps = [BoxMaps(*(kind(text) for kind, text in zip(kinds, row.values(), strict=True))) for row in rows]
-    return [one for one in maps if all(getattr(one, name) == value for name, value in where.items())]
+    return rows_where(BOX_MAPS, BoxMaps, where)
 
 
 def read_boards() -> dict[str, Any]:
@@ -250,6 +228,16 @@ def provenance(experiment: str) -> dict[str, str]:
 
 def text_of(experiment: str) -> str:
     return (FOLDER / f"{choose('experiment', experiment, TABLES)}.csv").read_text()
+
+
+def rows_where(table: str, kind: type[Row], where: Mapping[str, object]) -> list[Row]:
+    """The rows of a table as this kind of row, whose fields are its columns, where these columns have these values."""
+    columns = {field.name: field.type for field in fields(kind)}  # type: ignore[arg-type]
+    for name in where:
+        choose("column", name, columns)
+    lines = [line for line in text_of(table).splitlines() if not line.startswith("#")]
+    found = [kind(**{name: columns[name](text) for name, text in row.items()}) for row in csv.DictReader(lines)]  # type: ignore[operator]
+    return [row for row in found if all(getattr(row, name) == value for name, value in where.items())]
 
 
 def final_accuracy(
