@@ -40,7 +40,7 @@ OPEN = 4.0  # sigmoid(4) = 0.98
 def doubled(channels: int, **options: Any) -> CBAM:
     """A fresh CBAM with the gate function of the identity start, 2 sigmoid(z): its gates start near 1, not at 1.
 
-    It has the weights of a fresh CBAM, so that what differs between the two is the gate function alone.
+    It has the weights of a fresh CBAM: only the gate function differs, and with it where the gates start.
     """
     cbam = CBAM(channels, **options)
     for module in cbam.modules():

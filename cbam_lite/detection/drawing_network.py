@@ -36,7 +36,7 @@ ARROWS = (
     ("feat1", "P4"),
     ("P4", "fine level"),
 )
-WIDE, HIGH = 0.94, 0.74
+WIDE, HIGH = 0.88, 0.74
 
 
 def draw_network(ax: Axes) -> None:
@@ -46,11 +46,11 @@ def draw_network(ax: Axes) -> None:
     for name, (shape, x, y, colour) in BOXES.items():
         corner, style = (x - WIDE / 2, y - HIGH / 2), "round,pad=0,rounding_size=0.06"
         ax.add_patch(FancyBboxPatch(corner, WIDE, HIGH, boxstyle=style, facecolor="white", edgecolor=colour, lw=1.8))
-        ax.text(x, y + 0.18, name, ha="center", va="center", fontsize=SMALL, fontweight="bold", color="black")
+        ax.text(x, y + 0.18, name, ha="center", va="center", fontsize=SMALL, color="black")
         ax.text(x, y - 0.13, shape, ha="center", va="center", fontsize=SMALL, color="black")
     for start, end in ARROWS:
         ax.annotate("", border(end, start), border(start, end), arrowprops={"arrowstyle": "-|>", "color": NEUTRAL})
-    ax.set_xlim(-0.45, 3.45)
+    ax.set_xlim(-0.47, 3.47)
     ax.set_ylim(0.6, 4.4)
     ax.axis("off")
 

@@ -37,6 +37,20 @@ def run(task: str, folder: Path, seeds: int = 1) -> list[dict[str, str]]:
     return list(csv.DictReader(line for line in lines if not line.startswith("#")))
 
 
+def test_the_controls_have_fresh_weights_and_open_gates() -> None:
+    F, made = torch.rand(4, 16, 8, 8), {}
+    for name, maker in {"fresh": ablation.CBAM, "doubled": ablation.doubled, "opened": ablation.opened}.items():
+        torch.manual_seed(0)
+        made[name] = maker(16, hidden=4).eval()
+    fresh, doubled, opened = (module.channel_attention.attention(F) for module in made.values())
+    assert torch.equal(doubled, 2 * fresh)
+    assert torch.allclose(opened.logit(), fresh.logit() + ablation.OPEN, atol=1e-3)
+    fresh, doubled, opened = (module.spatial_attention.attention(F) for module in made.values())
+    assert torch.equal(doubled, 2 * fresh)
+    assert torch.allclose(opened.logit(), fresh.logit() + ablation.OPEN, atol=1e-3)
+    assert all(torch.equal(a, b) for a, b in zip(made["fresh"].parameters(), made["doubled"].parameters(), strict=True))
+
+
 def test_an_experiment_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = run("defects", tmp_path)
     assert [(row["variant"], row["seed"], row["epoch"]) for row in rows] == [
