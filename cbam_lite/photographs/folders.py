@@ -76,13 +76,16 @@ def image_folder(
     return loaded(photographs, side(size), classes=classes, groups=groups, bits=bits, notes=notes)
 
 
-def class_folders(found: Found) -> tuple[list[str], list[str]]:
-    """The names of the images in class folders, and sentences on those outside and on empty folders."""
+def class_folders(found: Found, masks: Path | None = None) -> tuple[list[str], list[str]]:
+    """The names of the images in class folders, and sentences on those outside and on empty folders.
+
+    A folder of masks inside the root was named as such, so it is no empty class.
+    """
     outside = [name for name in found.names() if "/" not in name]
     notes = list(found.notes)
     if outside:
         notes.append(say(f"{count(len(outside), 'image')} in no class folder left out: {some(outside)}"))
-    if empty := empty_folders(found):
+    if empty := [name for name in empty_folders(found) if masks is None or found.root / name != masks]:
         notes.append(say(f"{count(len(empty), 'folder')} without an image, so no class: {some(empty)}"))
     return [name for name in found.names() if "/" in name], notes
 
@@ -135,10 +138,11 @@ def masked_folder(
     if not found.images:
         raise FileNotFoundError(f"{found.root} holds no image: expected class folders with name.jpg and name.png")
     refuse_parts(found, "masked_folder")
-    pairs, notes = (beside(found), []) if masks is None else apart(found, existing(masks, "the masks", "masks"))
+    named = None if masks is None else existing(masks, "the masks", "masks")
+    pairs, notes = (beside(found), []) if named is None else apart(found, named)
     images = Found(found.root, tuple(sorted(pairs, key=lambda path: path.as_posix())), found.notes)
     refuse_flat(images, "masked_folder")
-    inside, more = class_folders(images)
+    inside, more = class_folders(images, named)
     pairs = {found.root / name: pairs[found.root / name] for name in inside}
     labels = {path: class_of(path, found.root) for path in pairs}
     notes = [*more, *notes, *without_masks(pairs, labels)]

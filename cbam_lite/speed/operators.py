@@ -39,7 +39,7 @@ def power_of_two(n: int) -> int:
 
 
 def tile(F: Tensor, along: str | None = None) -> tuple[int, int]:
-    """BLOCK_C and BLOCK_P: what a program holds at once, about 2,048 numbers, longer where neighbours are neighbours.
+    """BLOCK_C and BLOCK_P: what a program holds at once, at most 2,048 numbers, longer along the axis that is dense.
 
     A kernel that walks `along` "C" or "P" owns few indices of the other axis, so that many programs share the work: 32
     neighbours in memory, at least 64 bytes, are enough for full reads. No GPU was there to tune these numbers on.

@@ -167,6 +167,16 @@ def test_a10_masks_may_stand_in_a_folder_of_their_own(tmp_path: Path) -> None:
         masked_folder(tmp_path / "images", 48, masks=tmp_path / "masks")
 
 
+def test_a10_a_folder_of_masks_beside_the_classes_is_no_empty_class(tmp_path: Path) -> None:
+    for name in ("crack/1.png", "masks/crack/1.png"):
+        save(tmp_path / name, photo() if name.startswith("crack") else hole())
+    data = masked_folder(tmp_path, 48, masks=tmp_path / "masks")
+    assert (data.classes, data.notes) == (("crack",), ())
+    (tmp_path / "dent").mkdir()
+    with pytest.warns(UserWarning, match=r"^1 folder without an image, so no class: dent$"):
+        masked_folder(tmp_path, 48, masks=tmp_path / "masks")
+
+
 def test_a10_a_class_without_masks_is_clean_and_said(tmp_path: Path) -> None:
     save(tmp_path / "crack/1.jpg", photo())
     save(tmp_path / "crack/1.png", hole())
