@@ -5,7 +5,7 @@ COLAB_VENV ?= _build/colab
 FLOOR_VENV ?= _build/floor
 
 .PHONY: help environment book serve test quick lint unit nbval site colab floor notebooks bench experiment localisation \
-  detection checkpoints speed mutants lock address clean
+  detection confusion checkpoints speed mutants lock address clean
 
 help:
 	@echo "make book             build the HTML book and print where to open it"
@@ -21,6 +21,7 @@ help:
 	@echo "make experiment       make the runs behind the chapter on ablations that are not there yet"
 	@echo "make localisation     score the maps of the networks anew, for the chapter on finding defects"
 	@echo "make detection        train the detectors of the chapter on detection that are not there yet, and score maps of boxes"
+	@echo "make confusion        ask the checker of implementations about all of the collection, and store its confusion matrix"
 	@echo "make checkpoints      train the networks that come with the package again"
 	@echo "make lock             resolve requirements.txt anew from pyproject.toml"
 	@echo "make address URL=...  write another repository address everywhere; REF=... another branch or tag"
@@ -99,6 +100,9 @@ localisation: environment
 detection: environment
 	$(PY) experiments/detection.py
 	$(PY) experiments/box_maps.py
+
+confusion: environment
+	OMP_NUM_THREADS=1 $(PY) experiments/confusion.py --store
 
 checkpoints: environment
 	$(PY) experiments/ship.py

@@ -9,6 +9,7 @@ The folders are the parts of the book, and each says in which order its files ar
 5. `speed`: SE and CBAM in fewer passes over the map, on a GPU.
 6. `photographs`: your own, from a folder to a report.
 7. `detection`: from classes to boxes, and why each box is there.
+8. `practice`: is my implementation right? Checks that name the mistake, and the answers to the exercises.
 
 Beside them stand `checks` (of arguments), `plot`, `diagrams` and `samples` (the book's pictures and its photograph),
 `results` (what the experiments gave) and `seeds` (what a few runs can say). `from cbam_lite import ...` has all that
@@ -77,11 +78,14 @@ from cbam_lite.photographs.report import report
 from cbam_lite.photographs.tables import csv_file
 from cbam_lite.photographs.tiling import predict_tiles
 from cbam_lite.plot import overlay
+from cbam_lite.practice.exercises import check_answer
+from cbam_lite.practice.judging import check
 from cbam_lite.results import (
     final_accuracy,
     provenance,
     read_boards,
     read_box_maps,
+    read_checks,
     read_detections,
     read_faithfulness,
     read_results,
@@ -124,6 +128,8 @@ __all__ = [
     "boxed",
     "cam",
     "cat_photo",
+    "check",
+    "check_answer",
     "coco_boxes",
     "coco_file",
     "compare",
@@ -174,6 +180,7 @@ __all__ = [
     "provenance",
     "read_boards",
     "read_box_maps",
+    "read_checks",
     "read_darknet",
     "read_detections",
     "read_faithfulness",

@@ -17,8 +17,9 @@ LOCALISATIONS = ("localisation", "magnetic_tile")
 DETECTIONS = ("detection", "detection_finetune")
 BOX_MAPS = "box_maps"
 FAITHFULNESS = "faithfulness"
+CHECKS = "checks"
 Row = TypeVar("Row")
-TABLES = (*EXPERIMENTS, *LOCALISATIONS, FAITHFULNESS, *DETECTIONS, BOX_MAPS)
+TABLES = (*EXPERIMENTS, *LOCALISATIONS, FAITHFULNESS, *DETECTIONS, BOX_MAPS, CHECKS)
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,39 @@ def read_box_maps(**where: object) -> list[BoxMaps]:
         ValueError: there is no such column.
     """
     return rows_where(BOX_MAPS, BoxMaps, where)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One implementation, right or wrong, and what `check` says of it.
+
+    `collection` is "known" (at hand while the checker was written), "fresh, first" (written by others, as first
+    measured) or "fresh" (the same, after what they showed was mended). `key` is its mistake, "right" for none;
+    `passed` is 1 or 0; `answered` is the mistake that the checker named, "-" for none.
+    """
+
+    collection: str
+    like: str
+    name: str
+    key: str
+    passed: int
+    answered: str
+    seconds: float
+
+
+def read_checks(**where: object) -> list[Checked]:
+    """How right `check` is: the rows of "checks" in which the named columns have the given values.
+
+    The file is made by ``experiments/confusion.py`` from the implementations in ``tests/practice/collection``.
+
+    Example:
+        >>> {row.passed for row in read_checks(collection="known", key="right")}
+        {1}
+
+    Raises:
+        ValueError: there is no such column.
+    """
+    return rows_where(CHECKS, Checked, where)
 
 
 def read_boards() -> dict[str, Any]:

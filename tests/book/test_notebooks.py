@@ -20,6 +20,7 @@ TAGS = {
     "hide-cell",
     "hide-output",
     "nbval-ignore-output",
+    "exercise",
     "solution",
 }
 ABSOLUTE = re.compile(r"(?<![\w.])(?:/home/|/root/|/tmp/|/Users/|[A-Z]:\\\\)")

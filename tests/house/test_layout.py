@@ -37,7 +37,7 @@ def test_reference_has_the_same_parts() -> None:
 def test_reference_page_links_to_chapters_of_its_part(page: Path) -> None:
     parts = yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"]
     chapters = {part["caption"].lower(): [chapter["file"] for chapter in part["chapters"]] for part in parts[:-1]}
-    linked = {f"book/{name}" for name in re.findall(r"\(\.\./(\w+)\.ipynb\)", page.read_text())}
+    linked = {f"book/{name}" for name in re.findall(r"\(\.\./(\w+)\.(?:ipynb|md)\)", page.read_text())}
     assert set(chapters.get(page.stem, ())) <= linked
     assert linked <= {chapter for files in chapters.values() for chapter in files}
 
