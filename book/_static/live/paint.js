@@ -115,7 +115,7 @@ class PaintADefect {
     const says = make("ol", { class: "live-classes" });
     const inside = make("p", { class: "live-energy" });
     const gates = make("div", { class: "live-gates" });
-    const element = make("section", { class: "live-card", "aria-label": `The ${name} network` }, make("h4", {}, name), map, inside, says, gates);
+    const element = make("section", { class: "live-card", "aria-label": `The ${name} network` }, make("p", { class: "live-name" }, name), map, inside, says, gates);
     return { name, element, map, says, inside, gates };
   }
 

@@ -94,3 +94,73 @@ function energy(map, mask) {
 function bytesOf(text) {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }
+
+/** A number as short as it can be: 3, 0.5, 0.982, -4. @param {number} value */
+function short(value) {
+  const text = Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(3).replace(/\.?0+$/, "");
+  return (text === "-0" ? "0" : text).replace("-", "−");
+}
+
+/**
+ * A table of numbers under the symbol that the equations have for it. Those that a reader may change are fields: type, use the
+ * arrow keys, or drag sideways.
+ */
+class Numbers {
+  /**
+   * @param {string} symbol as the equations write it, "F′" @param {string} name for a screen reader, "F prime, channel 0"
+   * @param {number} rows @param {number} columns @param {((values: number[]) => void)=} changed makes the numbers fields
+   * @param {string=} colour "input", "channel", "spatial" or "output": the colour language of the book
+   */
+  constructor(symbol, name, rows, columns, changed, colour = "") {
+    this.values = new Array(rows * columns).fill(0);
+    this.changed = changed;
+    this.cells = this.values.map((_, n) => this.cell(`${name}, row ${Math.floor(n / columns)}, column ${n % columns}`, n));
+    const lines = Array.from({ length: rows }, (_, i) => make("tr", {}, ...this.cells.slice(i * columns, (i + 1) * columns)));
+    this.element = make("figure", { class: `live-numbers ${colour && `live-${colour}`}` },
+      make("table", { "aria-label": name }, make("tbody", {}, ...lines)), make("figcaption", {}, symbol));
+  }
+
+  /** @param {string} name @param {number} n */
+  cell(name, n) {
+    if (!this.changed) return make("td", {});
+    const field = make("input", { type: "number", step: 0.5, "aria-label": name, oninput: () => this.take(n, field.valueAsNumber) });
+    let from = /** @type {{x: number, value: number} | null} */ (null);
+    field.addEventListener("pointerdown", (event) => { from = { x: event.clientX, value: this.values[n] }; });
+    field.addEventListener("pointermove", (event) => {
+      if (!from || Math.abs(event.clientX - from.x) < 6) return;
+      field.setPointerCapture(event.pointerId);
+      this.take(n, from.value + Math.round((event.clientX - from.x) / 8) * 0.5);
+      field.value = String(this.values[n]);
+    });
+    ["pointerup", "pointercancel"].forEach((end) => field.addEventListener(end, () => { from = null; }));
+    return make("td", {}, field);
+  }
+
+  /** A reader gave a number. @param {number} n @param {number} value */
+  take(n, value) {
+    if (Number.isFinite(value) && Math.abs(value) <= 1000) {
+      this.values[n] = value;
+      this.changed?.(this.values);
+    }
+  }
+
+  /** @param {ArrayLike<number>} values */
+  set(values) {
+    this.values = Array.from(values);
+    this.cells.forEach((cell, n) => {
+      const field = cell.querySelector("input");
+      if (!field) cell.textContent = short(this.values[n]);
+      else if (field !== document.activeElement || field.valueAsNumber !== this.values[n]) field.value = String(this.values[n]);
+    });
+  }
+
+  /** Mark the numbers of which this says yes. @param {(n: number) => boolean} chosen */
+  mark(chosen) {
+    this.cells.forEach((cell, n) => cell.classList.toggle("live-marked", chosen(n)));
+  }
+}
+
+/** A row of tables, with what stands between them. @param {...(Numbers | Node | string)} parts */
+function row(...parts) {
+  return make("div", { class: "live-row" }, ...parts.map((part) => (part instanceof Numbers ? part.element : typeof part === "string" ? make("span", {}, part) : part)));
+}
