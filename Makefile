@@ -5,7 +5,7 @@ COLAB_VENV ?= _build/colab
 FLOOR_VENV ?= _build/floor
 
 .PHONY: help environment book serve test quick lint unit nbval site colab floor notebooks bench experiment localisation \
-  detection confusion checkpoints speed mutants lock address clean
+  detection confusion checkpoints speed mutants types lock address clean
 
 help:
 	@echo "make book             build the HTML book and print where to open it"
@@ -23,6 +23,7 @@ help:
 	@echo "make detection        train the detectors of the chapter on detection that are not there yet, and score maps of boxes"
 	@echo "make confusion        ask the checker of implementations about all of the collection, and store its confusion matrix"
 	@echo "make checkpoints      train the networks that come with the package again"
+	@echo "make types            check the types of the live figures' scripts; needs Node, which nothing else does"
 	@echo "make lock             resolve requirements.txt anew from pyproject.toml"
 	@echo "make address URL=...  write another repository address everywhere; REF=... another branch or tag"
 	@echo "make clean            remove .venv and everything that was built"
@@ -85,6 +86,9 @@ speed: environment
 # PART=networks/cost plants them in one file, SAMPLE=40 draws so many of each file.
 mutants: environment
 	$(PY) tools/mutants.py $(PART) --sample $(or $(SAMPLE),0)
+
+types:
+	npx --yes --package typescript@5.9.3 tsc --project tools/tsconfig.json
 
 bench: environment
 	$(PY) benchmarks/attention.py

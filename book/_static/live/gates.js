@@ -63,6 +63,10 @@ class MoveANumber {
   constructor(place, link) {
     this.se = place.dataset.mode === "SE";
     this.compute = this.se ? se : cbam;
+    /** @type {Map<Numbers, () => number[]>} where the numbers of a table that a reader may change are kept */
+    this.sources = new Map();
+    /** @type {Record<string, Numbers>} */
+    this.found = {};
     this.story = structuredClone(Object.values(STORIES)[0]);
     this.read(link);
     this.build(place);
@@ -89,8 +93,6 @@ class MoveANumber {
       W_0: given(first, `weights ${first}`, 1, 2, () => this.story.W_0, "channel"),
       W_1: given(second, `weights ${second}`, 2, 1, () => this.story.W_1, "channel"),
     };
-    /** @type {Record<string, Numbers>} */
-    this.found = {};
     const found = (/** @type {string} */ key, /** @type {string} */ symbol, /** @type {string} */ name, /** @type {number} */ rows, /** @type {number} */ columns, /** @type {string} */ colour) => (this.found[key] = new Numbers(symbol, name, rows, columns, undefined, colour));
     const lines = this.se ? this.linesOfSE(found) : this.linesOfCBAM(found, given);
     this.told = make("p", { role: "status", class: "live-told" });
@@ -136,7 +138,6 @@ class MoveANumber {
       cell.addEventListener("focusout", hide);
       cell.addEventListener("pointerleave", () => !cell.contains(document.activeElement) && hide());
     });
-    this.sources ??= new Map();
     this.sources.set(table, values);
   }
 
@@ -146,7 +147,7 @@ class MoveANumber {
     const moved = structuredClone(this.story);
     if (table) this.put(moved, table, n, table.values[n] + 1e-3);
     const after = this.compute(moved);
-    for (const [key, found] of Object.entries(this.found ?? {})) {
+    for (const [key, found] of Object.entries(this.found)) {
       found.mark((m) => table !== null && Math.abs(after[key][m] - before[key][m]) > 1e-12);
     }
   }
@@ -166,9 +167,9 @@ class MoveANumber {
     const tables = Object.values(this.given ?? {});
     const edited = tables.find((table) => table.cells.some((cell) => cell.contains(document.activeElement)));
     if (edited) edited.values.forEach((value, n) => this.put(this.story, edited, n, value));
-    tables.forEach((table) => table.set(this.sources?.get(table)?.() ?? []));
+    tables.forEach((table) => table.set(this.sources.get(table)?.() ?? []));
     const found = this.compute(this.story);
-    Object.entries(this.found ?? {}).forEach(([key, table]) => table.set(found[key]));
+    Object.entries(this.found).forEach(([key, table]) => table.set(found[key]));
     const gates = this.se ? found.s : found.M_c;
     const words = this.se ? "s" : "M_c";
     if (this.status) this.status.textContent = `${words} = (${gates.map(short).join(", ")})` + (this.se ? "" : `; M_s in the middle = ${short(found.M_s[4])}, in the corner = ${short(found.M_s[0])}`);

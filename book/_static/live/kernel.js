@@ -15,8 +15,10 @@ function partialMap(X, slice, stride, padding) {
   return Array.from({ length: size * size }, (_, n) => products(X, slice, stride, padding, Math.floor(n / size), n % size).reduce((sum, [x, k]) => sum + x * k, 0));
 }
 
-/** The nine pairs, number of the picture and number of the kernel, behind Y(i, j). */
-/** @param {number[]} X @param {number[]} slice @param {number} stride @param {number} padding @param {number} i @param {number} j */
+/**
+ * The nine pairs, number of the picture and number of the kernel, behind Y(i, j).
+ * @param {number[]} X @param {number[]} slice @param {number} stride @param {number} padding @param {number} i @param {number} j
+ */
 function products(X, slice, stride, padding, i, j) {
   return slice.map((k, n) => {
     const row = i * stride + Math.floor(n / K) - padding;

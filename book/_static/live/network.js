@@ -3,8 +3,10 @@
 
 /** @typedef {Record<string, {shape: number[], data: Float32Array}>} Weights */
 
-/** The tensors of a safetensors file: eight bytes for the length of the header, the header as JSON, the numbers. */
-/** @param {ArrayBuffer} bytes @returns {Weights} */
+/**
+ * The tensors of a safetensors file: eight bytes for the length of the header, the header as JSON, the numbers.
+ * @param {ArrayBuffer} bytes @returns {Weights}
+ */
 function readSafetensors(bytes) {
   const length = Number(new DataView(bytes).getBigUint64(0, true));
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 8, length)));

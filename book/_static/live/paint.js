@@ -1,5 +1,6 @@
 // Paint a defect: a surface of our generator, a brush, and what two shipped networks say of it at every stroke.
 // @ts-check
+/* global LIVE_FILES */
 
 /** @typedef {{classes: string[], surfaces: {name: string, pixels: string}[], networks: Record<string, string>}} Files */
 
@@ -66,6 +67,8 @@ class PaintADefect {
     this.networks = Object.entries(files.networks).map(([name, text]) => ({ name, net: new LiveNetwork(readSafetensors(bytesOf(text).buffer)) }));
     /** @type {{surface: number, strokes: {brush: string, size: number, points: number[]}[]}} */
     this.state = { surface: 0, strokes: [] };
+    /** @type {number | undefined} the picture of the screen that will show the last change */
+    this.waiting = undefined;
     this.cursor = { x: SIDE / 2, y: SIDE / 2, shown: false };
     this.build(place);
     this.read(link);
@@ -227,8 +230,8 @@ class PaintADefect {
     fill(this.canvas, SIDE, SIDE, (n) => [pixels[n], pixels[P + n], pixels[2 * P + n]].map((value) => 255 * value));
     if (this.cursor.shown) this.cross();
     const label = Number(this.label?.value ?? -1);
-    this.found = this.networks.map(({ net }) => net.explain(pixels, SIDE, SIDE, this.stage?.value ?? "layer3", label < 0 ? null : label, this.open?.checked));
-    this.cards?.forEach((card, n) => this.fillCard(card, this.found[n], pixels, mask));
+    const found = this.networks.map(({ net }) => net.explain(pixels, SIDE, SIDE, this.stage?.value ?? "layer3", label < 0 ? null : label, this.open?.checked));
+    this.cards?.forEach((card, n) => this.fillCard(card, found[n], pixels, mask));
   }
 
   cross() {

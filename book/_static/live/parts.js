@@ -58,8 +58,10 @@ function fill(canvas, W, H, colour) {
   context.putImageData(picture, 0, 0);
 }
 
-/** A map (h, w) at H x W, bilinear, corners not aligned. @param {{H: number, W: number, data: Float64Array}} map */
-/** @param {number} H @param {number} W */
+/**
+ * A map (h, w) at H x W, bilinear, corners not aligned.
+ * @param {{H: number, W: number, data: Float64Array}} map @param {number} H @param {number} W
+ */
 function resized(map, H, W) {
   const out = new Float64Array(H * W);
   const line = (/** @type {number} */ place, /** @type {number} */ n, /** @type {number} */ all) => {
@@ -78,8 +80,10 @@ function resized(map, H, W) {
   return out;
 }
 
-/** The share of a map's positive values that lies in a mask; NaN where it is 0 everywhere. */
-/** @param {Float64Array} map @param {ArrayLike<number | boolean>} mask */
+/**
+ * The share of a map's positive values that lies in a mask; NaN where it is 0 everywhere.
+ * @param {Float64Array} map @param {ArrayLike<number | boolean>} mask
+ */
 function energy(map, mask) {
   let inside = 0;
   let all = 0;

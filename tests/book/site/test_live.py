@@ -131,7 +131,8 @@ def test_a_hundred_pictures_as_the_package_has_them(page: Page, address: str, na
             net(images)
         gates = dict(recorded.items())
     encoded = [
-        [base64.b64encode(part.numpy().tobytes()).decode() for part in parts] for parts in zip(data.images, data.masks)
+        [base64.b64encode(part.numpy().tobytes()).decode() for part in parts]
+        for parts in zip(data.images, data.masks, strict=True)
     ]
     pictures = [[*both, layers[n % 3]] for n, both in enumerate(encoded)]
     for n, found in enumerate(page.evaluate(EXPLAIN_ALL, pictures)):
