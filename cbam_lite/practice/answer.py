@@ -56,7 +56,7 @@ class Answer:
         ]
         lines += [f"  {self.says}"] if self.says else []
         lines += [f"  The mistake: {self.mistake}."] if self.mistake else []
-        lines += [f"  {self.convention}"] if self.convention else []
+        lines += [f"  Convention: {self.convention}"] if self.convention else []
         lines += [f"  Hint {n}: {hint}" for n, hint in enumerate(self.hints, 1)]
         lines += [f"  Read again: {self.link}"] if self.link and not self.passed else []
         return "\n".join(lines)

@@ -38,7 +38,7 @@ def test_a_right_thing() -> None:
     answer = check(1, like="SE")
     assert answer
     assert answer.passed
-    assert str(answer) == repr(answer) == "SE: passed\n  ok  it is small\n  ok  it is 1\n  as printed"
+    assert str(answer) == repr(answer) == "SE: passed\n  ok  it is small\n  ok  it is 1\n  Convention: as printed"
 
 
 @pytest.mark.usefixtures("judge")
@@ -101,7 +101,7 @@ def test_an_answer_is_a_record() -> None:
 @pytest.mark.parametrize("key", MISTAKES)
 def test_every_known_mistake_is_told_in_full(key: str) -> None:
     mistake = MISTAKES[key]
-    assert re.fullmatch(r"[a-z0-9_]+", key)
+    assert re.fullmatch(r"[A-Za-z0-9_]+", key)
     assert mistake.name
     assert not mistake.name.endswith(".")
     assert not mistake.name[0].isspace()
@@ -114,7 +114,8 @@ def test_every_known_mistake_is_told_in_full(key: str) -> None:
 
 
 def anchors(page: str) -> set[str]:
-    """The anchors of a chapter's headings, as Sphinx makes them."""
+    """The anchors of a chapter's headings, as Sphinx makes them: they begin with a letter."""
     (file,) = [*BOOK_FOLDER.glob(f"{page}.ipynb"), *BOOK_FOLDER.glob(f"{page}.md")]
     headings = re.findall(r'^\s*"?#+ (.+?)(?:\\n)?"?,?$', file.read_text(), re.M)
-    return {re.sub(r"[^a-z0-9]+", "-", re.sub(r"\$[^$]*\$", "", h).lower()).strip("-") for h in headings}
+    plain = (re.sub(r"\$[^$]*\$", "", heading).lower() for heading in headings)
+    return {re.sub(r"^[^a-z]+|-+$", "", re.sub(r"[^a-z0-9]+", "-", heading)) for heading in plain}
