@@ -60,7 +60,8 @@ def missing(answer: Any) -> bool:
 def kind(answer: Any) -> str:
     """What the answer should be, in words."""
     if isinstance(answer, list):
-        return f"{len(answer)} values, {kind(answer[0])} each" if answer else "an empty list"
+        kinds = [kind(part) for part in answer]
+        return f"{len(kinds)} values, {kinds[0]} each" if len(set(kinds)) == 1 else ", then ".join(kinds)
     return {bool: "True or False", str: "a word", int: "a whole number"}.get(type(answer), "a number")
 
 
