@@ -1,5 +1,240 @@
-"""A stub."""
+"""The judge of CBAM: out = M_c * M_s * F, the channel gate first, and the spatial gate reads F' = M_c F.
+
+R = out / F is the product of both gates. The channel gate is computed with the student's own weights; R divided by it is
+the spatial gate, whose convolution is then measured.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from cbam_lite.practice import channel, formulas, spatial, windows
+from cbam_lite.practice.arrangements import wrong_arrangements
+from cbam_lite.practice.gates import closing, contract
+from cbam_lite.practice.subject import Subject, close, subject
+from cbam_lite.practice.trial import Trial, shake
+from cbam_lite.practice.weights import Formula, Weights, assignments, matching
+from cbam_lite.practice.windows import Kernel, Pairs, Reading
+
+MATRICES = ((channel.UNITS, channel.C), (channel.C, channel.UNITS))
+WITH_BIASES = (MATRICES[0], (channel.UNITS,), MATRICES[1], (channel.C,))
+KERNEL = (1, 2, 7, 7)
+LAYOUTS = (
+    (*MATRICES, KERNEL),
+    (*MATRICES, KERNEL, (1,)),
+    (*WITH_BIASES, KERNEL),
+    (*WITH_BIASES, KERNEL, (1,)),
+)
+EXACT = 1e-6
 
 
-def cbam(trial: object, thing: object) -> str:
-    raise AssertionError("this judge is not written yet")
+class Parts(NamedTuple):
+    """What a right CBAM is found to be."""
+
+    formula: Formula
+    weights: Weights
+    reading: Reading
+    kernel: Kernel
+
+
+def cbam(trial: Trial, thing: Any) -> str:
+    """CBAM: which channels, then where."""
+    s = subject(trial, thing, channel.VALUES, LAYOUTS)
+    contract(s)
+    trial.tries("R = out / F differs from channel to channel and from place to place, and is a product of both")
+    two_gates(s)
+    trial.tries("the weights of the channel gate change the spatial gate, not the other way round: channels come first")
+    order(s)
+    for seed in (1, 2):
+        shake(s.module, seed)
+        parts = measured(s, say=seed == 1)
+        agree(s, parts)
+    trial.tries(f"the hidden layer has C / r units, fewer than C = {s.channels}")
+    channel.waist(s, thing, parts.weights)
+    first, *rest = channel.convention(s, parts.formula, parts.weights).split("; ")
+    where = spatial.convention(s, parts.reading, parts.kernel)
+    return f"MLP with {first}; {where}" if s.notes else "; ".join([f"MLP with {first}", *rest, where])
+
+
+# ---- R is a product --------------------------------------------------------------------------------------------------
+
+
+def patterns(R: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Of R (B, C, H, W): how its channels differ (B, C), how its places do (B, HW), and how far it is from a product."""
+    U, S, V = torch.linalg.svd(R.flatten(2), full_matrices=False)
+    channels, places = U[:, :, 0], V[:, 0]
+    return channels * channels.sum(1, keepdim=True).sign(), places * places.sum(1, keepdim=True).sign(), (
+        S[:, 1] / S[:, 0]
+    ).max().item()
+
+
+def two_gates(s: Subject) -> None:
+    F = s.maps(0)
+    R = s.R(F)
+    channels, places, off = patterns(R)
+    if close(channels, channels[:, :1].expand_as(channels), 1e-9) and off < 1e-9:
+        s.trial.refuse("no_channel_gate", f"at one place all {s.channels} channels are scaled alike, by {R[0, 0, 0, 0]:.3f}")
+    if close(places, places[:, :1].expand_as(places), 1e-9) and off < 1e-9:
+        s.trial.refuse("no_spatial_gate", f"in one channel all places are scaled alike, by {R[0, 0, 0, 0]:.3f}")
+    if off > 1e-9:
+        no_product(s, F, R)
+
+
+def no_product(s: Subject, F: Tensor, R: Tensor) -> None:
+    """R is no product of a channel's and a place's gate: which arrangement of the gates is it?"""
+    ratios = R[0, 0, 0, :2] / R[0, 1, 0, :2]
+    says = f"at two places the gates of channels 0 and 1 have the ratios {ratios[0]:.3f} and {ratios[1]:.3f}; in CBAM all places have one"
+    found = matching(wrong_arrangements(s.module), s.parameters().values(), [(F, R)], C=s.channels)
+    if found is not None:
+        s.trial.refuse(found[0].key, says)
+    closed(s)
+    s.trial.refuse("", says)
+
+
+def closed(s: Subject) -> None:
+    """Refuse with a name, if the values of R for very large maps say what closes the gates."""
+    usual, large, larger = (s.R(scale * s.maps(0)) for scale in (1.0, 1e4, 1e6))
+    found = closing(usual, large, larger, gates=2)
+    if found:
+        s.trial.refuse(*found)
+
+
+# ---- which gate comes first? -----------------------------------------------------------------------------------------
+
+
+def influences(s: Subject) -> tuple[set[str], set[str]]:
+    """The names of the weights that change how channels differ, and of those that change how places differ."""
+    F = s.maps(5)
+    channels, places, _ = patterns(s.R(F))
+    on_channels, on_places = set(), set()
+    for name, weight in s.parameters().items():
+        with torch.no_grad():
+            kept = weight.detach().clone()
+            weight.mul_(1.03125).add_(0.01)
+            other_channels, other_places, _ = patterns(s.R(F))
+            weight.copy_(kept)
+        on_channels |= set() if close(other_channels, channels, 1e-11) else {name}
+        on_places |= set() if close(other_places, places, 1e-11) else {name}
+    return on_channels, on_places
+
+
+def order(s: Subject) -> None:
+    """In a CBAM the channel gate's weights change both gates, the convolution's only the spatial gate."""
+    on_channels, on_places = influences(s)
+    if not on_channels & on_places:
+        says = f"the spatial gate stays as it is when {first(on_channels)}, a weight of the channel gate, changes"
+        s.trial.refuse("spatial_reads_F", f"{says}: it does not see F'")
+    if on_places < on_channels:
+        says = f"{first(on_places)}, a weight of the spatial gate, changes the channel gate"
+        s.trial.refuse("spatial_first", f"{says}; {first(on_channels - on_places)} changes the channel gate only")
+
+
+def first(names: set[str]) -> str:
+    return min(names, default="a weight")
+
+
+# ---- the two gates ---------------------------------------------------------------------------------------------------
+
+
+def measured(s: Subject, say: bool) -> Parts:
+    """The channel gate's formula with the student's weights, and the spatial gate's kernel; else a refusal."""
+    names, _ = influences(s)
+    own = s.parameters()
+    given = [s.maps(0, batch=4), 5 * s.maps(4, size=(6, 7))]
+    pairs = [(F, s.R(F)) for F in given]
+    if say:
+        s.trial.tries(f"two draws of weights: R is, up to a factor for each place, the gate {channel.BOTH_EQUATION}")
+    mlp = [own[name] for name in own if name in names]
+    formula, weights = channel_gate(s, mlp, pairs)
+    if say:
+        s.trial.tries("R divided by M_c is sigmoid(conv([mean; max])), mean and max over the channels of F' = M_c F")
+    rest = [own[name] for name in own if name not in names] or mlp
+    found = spatial_gate(s, formula, weights, rest, pairs)
+    return Parts(formula, weights, *found)
+
+
+def channel_gate(s: Subject, weights: list[Tensor], pairs: Pairs) -> tuple[Formula, Weights]:
+    """The formula of M_c, and which of the weights is which."""
+    found = proportional(formulas.both_right(), weights, pairs, s.channels)
+    if found is not None:
+        return found
+    wrong = (formula for close in formulas.RIGHT_CLOSINGS.values() for formula in formulas.both_wrong(close))
+    wrong_one = proportional(wrong, weights, pairs, s.channels)
+    ratios = channel.three((pairs[0][1][0, 1:4] / pairs[0][1][0, :1])[:, 0, 0])
+    says = f"in the first image channels 1, 2, 3 are scaled by {ratios} times as much as channel 0"
+    if wrong_one is not None:
+        s.trial.refuse(wrong_one[0].key, says)
+    closed(s)
+    return s.trial.refuse("", f"{says}; this is not what M_c = {channel.BOTH_EQUATION} gives with your weights")
+
+
+def proportional(
+    candidates: Iterable[Formula], weights: list[Tensor], pairs: Pairs, C: int
+) -> tuple[Formula, Weights] | None:
+    """The first formula whose gates are R up to one factor for each place, which is the spatial gate."""
+    ways: dict[Any, list[Weights]] = {}
+    for formula in candidates:
+        key = tuple(formula.needs.items())
+        if key not in ways:
+            ways[key] = list(assignments(weights, formula.needs, C=C))
+        for way in ways[key]:
+            if all(factor(formula.gates(F, way), R) is not None for F, R in pairs):
+                return formula, way
+    return None
+
+
+def factor(M_c: Tensor, R: Tensor) -> Tensor | None:
+    """q (B, 1, H, W) with R = q M_c at every channel, None if there is none."""
+    if M_c.shape[:2] != R.shape[:2]:
+        return None
+    M_c = M_c.expand_as(R)
+    largest = M_c.abs().argmax(1, keepdim=True)
+    q = R.gather(1, largest) / M_c.gather(1, largest)
+    fits = (R - q * M_c).abs() <= EXACT * (q * M_c).abs() + 1e-12
+    return q if bool(fits.all()) else None
+
+
+def spatial_gate(
+    s: Subject, formula: Formula, weights: Weights, own: list[Tensor], pairs: Pairs
+) -> tuple[Reading, Kernel]:
+    """The convolution of the spatial gate, which reads F'; a known mistake is refused."""
+    found = spatial.explained(prime(formula, weights, pairs), right=True)
+    if found is None and spatial.explained(unscaled(formula, weights, pairs), right=True):
+        s.trial.refuse("spatial_reads_F", "M_s follows from a convolution of [mean; max] of F, not of F' = M_c F")
+
+    def many() -> Pairs:
+        F = s.maps(31, batch=14)
+        return prime(formula, weights, [(F, s.R(F))])
+
+    found = spatial.convolution(s, prime(formula, weights, pairs), own, many)
+    if found is None:
+        closed(s)
+        s.trial.refuse("", "no kernel up to 11x11 gives M_s = R / M_c from the mean and the maximum of F'")
+    return found  # type: ignore[return-value]
+
+
+def prime(formula: Formula, weights: Weights, pairs: Pairs) -> Pairs:
+    """Pairs (F', M_s) from pairs (F, R)."""
+    found = []
+    for F, R in pairs:
+        M_c = formula.gates(F, weights)
+        q = factor(M_c, R)
+        found.append((M_c * F, (R / M_c)[:, :1] if q is None else q))
+    return found
+
+
+def unscaled(formula: Formula, weights: Weights, pairs: Pairs) -> Pairs:
+    """Pairs (F, M_s) from pairs (F, R)."""
+    return [(F, M_s) for (F, _), (_, M_s) in zip(pairs, prime(formula, weights, pairs), strict=True)]
+
+
+def agree(s: Subject, parts: Parts) -> None:
+    """The proof: R of fresh maps follows from both gates."""
+    for F in (s.maps(21), s.maps(22, size=(1, 5)), 50 * s.maps(23, size=(16, 4))):
+        M_c = parts.formula.gates(F, parts.weights)
+        expected = M_c * windows.predicted(parts.reading, parts.kernel, M_c * F)
+        apart = (expected - s.R(F)).abs().max().item()
+        if not apart < 1e-6:
+            s.trial.refuse("", f"R of fresh maps {tuple(F.shape)} differs from M_c M_s by up to {apart:.3g}")

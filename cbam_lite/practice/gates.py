@@ -1,303 +1,232 @@
 """What every gate module must do: F comes in, F scaled by gates comes out.
 
-What is read is R = out / F, the product of all gates, of shape (B, C, H, W).
+The same for SE, ECA, CBAM and the two gates of CBAM; what they differ in is judged in their own files.
 """
 
-import inspect
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NoReturn
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from cbam_lite.practice.trial import Refused, Trial, arguments, build, called, copy_of, shake
+from cbam_lite.practice.subject import SIZE, Subject, close, quietly
 
-SIZE = (9, 13)  # H and W differ, so that one taken for the other shows
-Shape = tuple[int, ...]
-
-
-def maps(channels: int, seed: int, batch: int = 3, size: tuple[int, int] = SIZE) -> Tensor:
-    """Fresh maps (B, C, H, W), float64: no value near zero, and averages over places that differ from channel to channel."""
-    g = torch.Generator().manual_seed(1000 + seed)
-    F = torch.randn(batch, channels, *size, generator=g, dtype=torch.float64)
-    F = F + torch.randn(batch, channels, 1, 1, generator=g, dtype=torch.float64)
-    return F + 0.1 * F.sign()
+EPSILON = 1e-6  # the step of finite differences
 
 
-@dataclass
-class Subject:
-    """A copy of the student's module on the measuring stand, float64, with shaken weights.
-
-    Attributes:
-        trial: what runs it.
-        module: the copy.
-        channels: C of the maps that it takes.
-        made: whether it was built by us, from a class, a factory or a function (else C and r are the student's).
-        returns: "map", or "gate" where it gives the gate alone.
-        notes: what is right, but worth a word.
-    """
-
-    trial: Trial
-    module: nn.Module
-    channels: int
-    made: bool = True
-    returns: str = "map"
-    notes: list[str] = field(default_factory=list)
-
-    def __call__(self, F: Tensor) -> Tensor:
-        """What the module gives for F, whatever shape that has. F is a copy, with gradients if F has them."""
-        out = self.trial.run(self.module, F.clone())
-        if not isinstance(out, Tensor):
-            self.trial.refuse("wrong_shape", f"F is a tensor of shape {tuple(F.shape)}, what comes back is a {kind(out)}")
-        return out
-
-    def R(self, F: Tensor) -> Tensor:
-        """The product of the gates at every channel and place, (B, C, H, W), without gradients."""
-        with torch.no_grad():
-            out = self(F)
-            return out / F if self.returns == "map" else spread(out, F)
-
-    def maps(self, seed: int = 0, batch: int = 3, size: tuple[int, int] = SIZE) -> Tensor:
-        return maps(self.channels, seed, batch, size)
-
-    def parameters(self) -> dict[str, Tensor]:
-        """Those weights that change what comes out, by their names."""
-        F = self.maps(7)
-        with torch.no_grad():
-            before, found = self(F), {}
-            for name, parameter in self.module.named_parameters():
-                kept = parameter.detach().clone()
-                parameter.mul_(1.03125).add_(0.01)
-                if not close(self(F), before, 1e-13):
-                    found[name] = parameter
-                parameter.copy_(kept)
-        return found
-
-
-def kind(value: Any) -> str:
-    return f"{type(value).__name__} of {len(value)}" if isinstance(value, tuple | list) else type(value).__name__
-
-
-def spread(gate: Tensor, F: Tensor) -> Tensor:
-    """A gate (B, C), (B, C, 1, 1) or (B, 1, H, W) at every channel and place, (B, C, H, W)."""
-    return (gate[:, :, None, None] if gate.dim() == 2 else gate).expand(F.shape)
-
-
-def close(a: Tensor, b: Tensor, tolerance: float = 1e-6) -> bool:
-    """Whether two tensors have one shape and agree, relative to 1 and to the larger one."""
-    if a.shape != b.shape:
-        return False
-    return bool(((a - b).abs() <= tolerance * (1 + b.abs())).all())
-
-
-def quietly(function: Callable[..., Any], *inputs: Any) -> Any:
-    """What the function gives, or None where it fails. For trying what fits, never for judging."""
-    try:
-        return function(*inputs)
-    except Exception:
-        return None
-
-
-# ---- from what is handed in to a module --------------------------------------------------------------------------------
-
-
-class OfWeights(nn.Module):
-    """A function of the map and its weights, f(F, W_0, W_1), as a module which has these weights."""
-
-    def __init__(self, function: Callable[..., Any], shapes: tuple[Shape, ...]) -> None:
-        super().__init__()
-        self.function = function
-        self.weights = nn.ParameterList([nn.Parameter(torch.rand(shape)) for shape in shapes])
-
-    def forward(self, F: Tensor) -> Any:
-        return self.function(F, *self.weights)
-
-
-def subject(
-    trial: Trial,
-    thing: Any,
-    values: Mapping[str, int],
-    layouts: tuple[tuple[Shape, ...], ...] = (),
-    gate_alone: bool = False,
-) -> Subject:
-    """What the student handed in as a `Subject` that takes F of shape (3, C, 9, 13).
-
-    Args:
-        values: what a maker is called with, by name or in this order: {"channels": 16, "reduction": 4}.
-        layouts: the shapes of the weights that a function of (F, weights...) is offered, the likeliest first.
-        gate_alone: whether giving the gate alone is right, too.
+def contract(s: Subject) -> None:
+    """F stays as it is; nothing is random; images are independent; memory does not matter; gradients are right.
 
     Raises:
-        Refused: unfilled, raises, square_only, view_mixup, no_padding, even_kernel_shift, wrong_shape, fixed_size,
-            weights_not_registered, not_deterministic, returns_the_gate.
+        Refused: input_changed, not_finite, not_deterministic, gate_constant, not_scaled, weights_not_registered,
+            batch_of_one, batch_mixed, view_mixup, softmax_over_batch, detached.
     """
-    trial.tries(f"F of shape (3, C, {SIZE[0]}, {SIZE[1]}): a map of the same shape comes back")
-    if isinstance(thing, nn.Module):
-        found = instance(trial, thing)
-    elif callable(thing):
-        found = made(trial, thing, values, layouts)
-    else:
-        trial.refuse("", f"a class, a module or a function is needed; this is a {kind(thing)}")
-    shake(found.module, seed=1)
-    found.returns = what_returns(found, gate_alone)
-    return found
+    s.trial.tries(
+        f"the same F, (3, {s.channels}, {SIZE[0]}, {SIZE[1]}), twice: F stays as it is, the results are equal"
+    )
+    stays(s)
+    s.trial.tries("where F is 0 comes out 0, and elsewhere out / F depends on F: F is scaled, not added to")
+    scales(s)
+    s.trial.tries("the weights are among module.parameters(), and they change what comes out")
+    registered(s)
+    s.trial.tries("each image alone gives what it gives in a batch of 3")
+    independent(s)
+    s.trial.tries("the same numbers in channels_last memory, and as a slice of a larger tensor, give the same")
+    any_memory(s)
+    s.trial.tries("gradients for F and for each weight: autograd agrees with finite differences")
+    gradients(s)
 
 
-def instance(trial: Trial, module: nn.Module) -> Subject:
-    """A built module: its C is the first that it takes."""
-    sizes = sorted({n for p in module.parameters() if not nn.parameter.is_lazy(p) for n in p.shape}, reverse=True)
-    for C in dict.fromkeys([16, *sizes[:8], 64, 32, 8]):
-        twin = ready(trial, module, C)
-        out = quietly(twin, maps(C, 0))
-        if isinstance(out, Tensor):
-            return Subject(trial, twin, C, made=False)
-    C = max([n for n in sizes if n >= 8], default=16)
-    found = Subject(trial, ready(trial, module, C), C, made=False)
-    why(found)
-
-
-def ready(trial: Trial, module: nn.Module, C: int) -> nn.Module:
-    """A copy for measuring; lazy layers get their shapes from a first map."""
-    if any(nn.parameter.is_lazy(p) for p in module.parameters()):
-        quietly(module, maps(C, 0).float())
-    return copy_of(trial, module)
-
-
-def made(trial: Trial, thing: Callable[..., Any], values: Mapping[str, int], layouts: Any) -> Subject:
-    """A class, a factory, or a function of (F, weights...)."""
-    failed = None
-    try:
-        C, module = from_maker(trial, thing, values)
-    except Refused as found:
-        if inspect.isclass(thing) or found.key == "unfilled" or takes_channels(thing):
-            raise
-        failed, module = found, None
-    if isinstance(module, nn.Module):
-        found_one = Subject(trial, ready(trial, module, C), C)
-        if not isinstance(quietly(found_one.module, maps(C, 0)), Tensor):
-            why(found_one)
-        return found_one
-    if callable(module) and not inspect.isclass(module):  # a closure: no optimiser finds what it holds
-        trial.refuse("weights_not_registered", f"what it makes is a {kind(module)}, not a torch.nn.Module with parameters()")
-    if inspect.isclass(thing):
-        trial.refuse("", f"it makes a {kind(module)}, not a torch.nn.Module")
-    return of_weights(trial, thing, values.get("channels", 16), layouts, failed)
-
-
-def takes_channels(thing: Callable[..., Any]) -> bool:
-    """Whether the first parameter, by its name, is a number of channels."""
-    parameters = list(quietly(lambda: inspect.signature(thing).parameters.values()) or [])
-    return bool(parameters) and called(parameters[0], "channels")
-
-
-def from_maker(trial: Trial, maker: Callable[..., Any], values: Mapping[str, int]) -> tuple[int, Any]:
-    """C, and what the maker makes. Where it takes no r, its default needs room: C is 64."""
-    C = values.get("channels", 16)
-    positional, by_name = arguments(maker, values)
-    if "reduction" in values and len(positional) + len(by_name) < 2 and not takes_anything(maker):
-        C = 4 * C
-    return C, build(trial, maker, {**values, "channels": C})
-
-
-def takes_anything(maker: Callable[..., Any]) -> bool:
-    parameters = quietly(lambda: inspect.signature(maker).parameters.values()) or []
-    return any(p.kind is p.VAR_POSITIONAL for p in parameters)
-
-
-def of_weights(trial: Trial, function: Callable[..., Any], C: int, layouts: Any, failed: Refused | None) -> Subject:
-    """A function: weights are offered in each layout that has as many as it takes."""
-    fitting = [shapes for n in numbers(function) for shapes in layouts if len(shapes) == n]
-    if not fitting and failed is not None:
-        raise failed
-    for shapes in fitting:
-        for turned in turns(shapes):
-            found = Subject(trial, copy_of(trial, OfWeights(function, turned)), C)
-            if isinstance(quietly(found.module, maps(C, 0)), Tensor):
-                return found
-    if not fitting:
-        trial.refuse("", f"a class, a module or a function of (F, weights...) is needed; it gave a {kind(function)}")
-    why(Subject(trial, copy_of(trial, OfWeights(function, fitting[0])), C))
-
-
-def turns(shapes: tuple[Shape, ...]) -> list[tuple[Shape, ...]]:
-    """A layout as it is, with matrices transposed, and with matrices as 1x1 convolutions."""
-    transposed = tuple(shape[::-1] if len(shape) == 2 else shape for shape in shapes)
-    convolutions = tuple((*shape, 1, 1) if len(shape) == 2 else shape for shape in shapes)
-    return [shapes, transposed, convolutions]
-
-
-def numbers(function: Callable[..., Any]) -> list[int]:
-    """How many weights it takes: those without a default, then all."""
-    parameters = list(quietly(lambda: inspect.signature(function).parameters.values()) or [])
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        return list(range(1, 8))
-    needed = sum(p.default is p.empty for p in positional)
-    return [n - 1 for n in range(max(needed, 2), len(positional) + 1)]
-
-
-# ---- it does not run: why? ---------------------------------------------------------------------------------------------
-
-
-def why(s: Subject) -> NoReturn:
-    """Run it again to see the error, and find out when there is none."""
-    C, (H, W) = s.channels, SIZE
-    F = maps(C, 0)
-    runs = quietly(s.module.float(), F.float())
-    again = quietly(s.module, F.float())
-    s.module.double()
-    if isinstance(runs, Tensor) and isinstance(again, Tensor):
-        if not close(runs, again, 1e-5):
-            s.trial.refuse("not_deterministic", "two runs with one F give different maps: are layers made in forward?")
-        s.trial.refuse("weights_not_registered", "module.double() does not reach all weights: some stay float32")
-    if runs_on(s, (3, C, W, W)):
-        s.trial.refuse("square_only", f"maps of {W}x{W} pass; a map of {H}x{W} stops with an error")
-    if runs_on(s, (C, C, C, C)) or runs_on(s, (3, C, C, C)):
-        s.trial.refuse("view_mixup", f"it runs only where batch, height and width are C = {C}, too: an axis is mixed up")
-    for size in (7, 8, 14, 16, 28, 32, 56, 64, 224):
-        if runs_on(s, (2, C, size, size)):
-            s.trial.refuse("fixed_size", f"maps of {size}x{size} pass; maps of {H}x{W} stop with an error")
-    try:
-        s(F)
-    except Refused as found:
-        raise Refused(error_key(found.says, C) or found.key, found.says) from found
-    s.trial.refuse("raises", "it runs only now and then")
-
-
-def runs_on(s: Subject, shape: Shape) -> bool:
-    out = quietly(s.module, torch.ones(shape, dtype=torch.float64))
-    return isinstance(out, Tensor) and out.shape == shape
-
-
-def error_key(says: str, C: int) -> str:
-    """The mistake behind torch's "The size of tensor a (13) must match the size of tensor b (7)"."""
-    found = re.search(r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)", says)
-    if not found:
-        return ""
-    a, b = sorted(int(n) for n in found.groups())
-    if b in SIZE and b != C and b - a in (2, 4, 6, 8):
-        return "no_padding"
-    if (a in SIZE or b in SIZE) and b - a == 1 and C not in (a, b):
-        return "even_kernel_shift"
-    return "wrong_shape" if C in (a, b) else ""
-
-
-def what_returns(s: Subject, gate_alone: bool) -> str:
-    """"map" or "gate"; every other shape is refused."""
+def stays(s: Subject) -> None:
     F = s.maps()
-    B, C, (H, W) = len(F), s.channels, SIZE
-    shape = tuple(s(F).shape)
-    if shape == tuple(F.shape):
-        return "map"
-    if shape in ((B, C), (B, C, 1, 1), (B, 1, H, W)):
-        if gate_alone:
-            s.notes.append("it gives the gate, not the scaled map")
-            return "gate"
-        s.trial.refuse("returns_the_gate", f"F is {tuple(F.shape)}, what comes back is {shape}: the gate, not F scaled by it")
-    off = {h - n for h, n in zip(shape[2:], SIZE, strict=False)} if len(shape) == 4 else {0}
-    key = {1: "even_kernel_shift", -1: "even_kernel_shift"}.get(*off, "wrong_shape") if len(off) == 1 else "wrong_shape"
-    if len(off) == 1 and off < {-2, -4, -6, -8, -10}:
-        key = "no_padding"
-    s.trial.refuse(key, f"F is {tuple(F.shape)}, what comes back is {shape}")
+    given = F.clone()
+    with torch.no_grad():
+        first = s.trial.run(s.module, given)
+        if not torch.equal(given, F):
+            changed = (given != F).double().mean().item()
+            s.trial.refuse(
+                "input_changed", f"after the call {100 * changed:.0f} % of the values of F are others than before"
+            )
+        if not bool(first.isfinite().all()):
+            s.trial.refuse(
+                "not_finite", f"{(~first.isfinite()).double().mean():.0%} of the values that come out are not finite"
+            )
+        second = s(F)
+    if not close(first, second, 1e-12):
+        apart = (first - second).abs().max().item()
+        s.trial.refuse("not_deterministic", f"two runs with the same F differ by up to {apart:.3g}, in evaluation mode")
+
+
+def scales(s: Subject) -> None:
+    F = s.maps(0)
+    if s.returns == "map":
+        F[:, ::2, ::3, ::2] = 0
+        with torch.no_grad():
+            there = s(F)[:, ::2, ::3, ::2].abs().max().item()
+        if there > 1e-9:
+            s.trial.refuse("not_scaled", f"where F is 0, up to {there:.3f} comes out; 0 times a gate is 0")
+    R = torch.cat([s.R(s.maps(0)), s.R(s.maps(1, batch=8))])
+    if close(R, R[:1].expand_as(R), 1e-12):
+        value = f"{R.min().item():.3f} to {R.max().item():.3f}"
+        s.trial.refuse("gate_constant", f"{len(R)} images with nothing in common have the same gates, {value}")
+
+
+def registered(s: Subject) -> None:
+    if s.parameters():
+        return
+    buffers = [name for name, b in s.module.named_buffers() if b.is_floating_point()]
+    what = f"it has buffers ({', '.join(buffers)}), but an optimiser sees parameters only" if buffers else "it has none"
+    s.trial.refuse("weights_not_registered", f"no weight among module.parameters() changes what comes out: {what}")
+
+
+def independent(s: Subject) -> None:
+    """One image does not depend on the others."""
+    F = s.maps()
+    with torch.no_grad():
+        together = s(F)
+        if not isinstance(quietly(s.module, F[:1]), Tensor):
+            s.trial.refuse("batch_of_one", "a batch of 3 images passes, a batch of 1 stops with an error")
+        alone = torch.cat([s(F[b : b + 1]) for b in range(len(F))])
+    if alone.shape != together.shape:
+        s.trial.refuse("batch_of_one", f"a batch of 1 gives {tuple(s(F[:1]).shape)}, F is {tuple(F[:1].shape)}")
+    if close(alone, together, 1e-9):
+        return
+    R = s.R(F)
+    if close(R.sum(0), torch.ones_like(R[0]), 1e-9):
+        s.trial.refuse("softmax_over_batch", "the gates of the 3 images of a batch add up to 1: they compete")
+    reads = read_by_first(s, F)
+    apart = (alone - together).abs().max().item()
+    if reads <= s.channels:  # as many descriptors as it should read, but not its own
+        s.trial.refuse(
+            "view_mixup", f"the first image's gates read {reads} channels, some of other images of the batch"
+        )
+    s.trial.refuse("batch_mixed", f"an image alone and the same in a batch of 3 differ by up to {apart:.3g}")
+
+
+def read_by_first(s: Subject, F: Tensor) -> int:
+    """How many of all B * C channels of the batch the gates of the first image depend on."""
+    F = F.clone().requires_grad_()
+    out = s(F)
+    R = out / F if s.returns == "map" else out
+    if not R.requires_grad:
+        return F.shape[0] * F.shape[1]
+    weights = torch.linspace(1, 2, R[0].numel(), dtype=R.dtype).reshape(R[0].shape)
+    (gradient,) = torch.autograd.grad((R[0] * weights).sum(), F, allow_unused=True)
+    if gradient is None:
+        return F.shape[0] * F.shape[1]
+    own = gradient[0].flatten(1).abs().amax(1) > 1e-12
+    others = gradient[1:].flatten(2).abs().amax(2) > 1e-12
+    return int(own.sum() + others.sum()) if not own.all() else F.shape[0] * F.shape[1]
+
+
+def any_memory(s: Subject) -> None:
+    """Channels last, and a slice: the same numbers at other addresses."""
+    F = s.maps()
+    wide = torch.zeros(F.shape[0], 2 * F.shape[1], F.shape[2], F.shape[3] + 4, dtype=F.dtype)
+    wide[:, ::2, :, 2:-2] = F
+    kinds = {"in channels_last memory": F.to(memory_format=torch.channels_last), "as a slice": wide[:, ::2, :, 2:-2]}
+    with torch.no_grad():
+        expected = s(F)
+        for name, given in kinds.items():
+            out = quietly(s.module, given)
+            if not isinstance(out, Tensor):
+                note = "maps in channels_last memory stop it with an error: .reshape takes them, .view does not"
+                s.notes += [] if note in s.notes else [note]
+            elif not close(out, expected, 1e-9):
+                s.trial.refuse(
+                    "view_mixup", f"the same F {name} gives another result: the memory is read in its own order"
+                )
+
+
+def gradients(s: Subject) -> None:
+    """Autograd against finite differences, along one direction for F and one for each weight."""
+    F, names = s.maps(2), s.parameters()
+    g = torch.Generator().manual_seed(5)
+    v = torch.randn(s(F).shape, generator=g, dtype=F.dtype)
+    leaf = F.clone().requires_grad_()
+    out = s.trial.run(lambda F: s.module(F.clone()), leaf)
+    wanted = [leaf, *(p for p in names.values() if p.requires_grad)]
+    if not out.requires_grad:
+        s.trial.refuse("detached", "what comes out has no gradient: is it computed under no_grad, or detached?")
+    found = dict(zip(map(id, wanted), torch.autograd.grad((v * out).sum(), wanted, allow_unused=True), strict=True))
+    for name, tensor in {"F": leaf, **names}.items():
+        d = torch.randn(tensor.shape, generator=g, dtype=F.dtype)
+        measured = slope(s, F, None if name == "F" else tensor, d, v)
+        gradient = found.get(id(tensor))
+        given = 0.0 if gradient is None else (gradient * d).sum().item()
+        if abs(given - measured) > 1e-5 * (1 + abs(measured)):
+            what = "F" if name == "F" else f"the weight {name} {tuple(tensor.shape)}"
+            says = f"along one direction of {what} the output changes by {measured:.4f}, autograd says {given:.4f}"
+            s.trial.refuse("detached", says)
+
+
+def slope(s: Subject, F: Tensor, weight: Tensor | None, d: Tensor, v: Tensor) -> float:
+    """The derivative of sum(v * out) along the direction d, of F or of a weight, by two runs."""
+    ends = []
+    with torch.no_grad():
+        for step in (EPSILON, -EPSILON):
+            if weight is None:
+                ends.append((v * s(F + step * d)).sum().item())
+            else:
+                kept = weight.clone()
+                weight.add_(step * d)
+                ends.append((v * s(F)).sum().item())
+                weight.copy_(kept)
+    return (ends[0] - ends[1]) / (2 * EPSILON)
+
+
+# ---- from which values to which do gates go? -------------------------------------------------------------------------
+
+
+def limits(s: Subject, gates: int = 1, unit: str = "gate") -> None:
+    """The values of R for very large inputs name what closes the gate. `gates` is how many factors R has.
+
+    Raises:
+        Refused: softmax_over_channels, softmax_over_places, no_sigmoid, tanh_gate, input_added, relu_before_sigmoid,
+            sigmoid_per_descriptor, sigmoid_twice.
+    """
+    s.trial.tries(f"F times 10 000: each {unit} goes to 0 or to 1, as sigmoids do, for both signs of F")
+    usual = torch.cat([s.R(sign * s.maps(seed)) for seed in range(2) for sign in (1, -1)])
+    large = torch.cat([s.R(sign * 1e4 * s.maps(seed)) for seed in range(2) for sign in (1, -1)])
+    larger = torch.cat([s.R(sign * 1e6 * s.maps(seed)) for seed in range(2) for sign in (1, -1)])
+    found = closing(usual, large, larger, gates)
+    if found:
+        s.trial.refuse(*found)
+
+
+def closing(usual: Tensor, large: Tensor, larger: Tensor, gates: int = 1) -> tuple[str, str] | None:
+    """The key and what was found, from R at usual inputs, at 1e4 and at 1e6 times those; None if nothing is wrong."""
+    low, high = large.min().item(), large.max().item()
+    between = f"for very large F the gates lie between {low:.3f} and {high:.3f}"
+    if close(usual.sum(1), torch.ones_like(usual.sum(1)), 1e-9):
+        return (
+            "softmax_over_channels",
+            f"the gates of all {usual.shape[1]} channels add up to 1 at each place: they compete",
+        )
+    if close(usual.sum((2, 3)), torch.ones_like(usual.sum((2, 3))), 1e-9):
+        return "softmax_over_places", "the gates of all places add up to 1: they compete"
+    if larger.abs().max() > 10 * max(large.abs().max().item(), 1.0):
+        return (
+            "no_sigmoid",
+            f"gates reach {high:.3g} for F times 1e4, {larger.max().item():.3g} for F times 1e6: nothing bounds them",
+        )
+    if low < -1e-9:
+        return "tanh_gate", f"{between}; a sigmoid is never negative"
+    return bounded(usual, large, gates, between)
+
+
+def bounded(usual: Tensor, large: Tensor, gates: int, between: str) -> tuple[str, str] | None:
+    """The same for gates which have bounds and are not negative."""
+    low, high = large.min().item(), large.max().item()
+    share_of_one = ((large - 1).abs() < 1e-3).double().mean().item()
+    if low > 1 - 1e-9 and high > 1.2:
+        return "input_added", f"{between}: never below 1, so F is added to F times its gate"
+    if 0.495 < low and high < 0.735 and gates == 1:
+        return "sigmoid_twice", f"{between}; the sigmoid of a sigmoid lies between 0.500 and 0.731"
+    if abs(low - 0.5) < 1e-6 and usual.min() > 0.5 + 1e-9 and high <= 1 + 1e-9 and gates == 1:
+        return "other_gate_function", f"{between}; the sigmoid of a large negative number is near 0, not 0.5"
+    if abs(low - 0.5) < 1e-6 and high <= 1 + 1e-9 and gates == 1:
+        return "relu_before_sigmoid", f"{between}; the sigmoid of a large negative number is near 0, not 0.5"
+    if gates == 1 and high > 1.9 and share_of_one > 0.1:
+        return (
+            "sigmoid_per_descriptor",
+            f"for very large F the gates are near 0, 1 and 2 ({share_of_one:.0%} near 1): two sigmoids are added",
+        )
+    return None

@@ -105,7 +105,8 @@ def untouched() -> Iterator[None]:
         torch.set_grad_enabled(grad)
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(settings[0])
+        if torch.are_deterministic_algorithms_enabled() != settings[0]:  # the first call costs 3 seconds
+            torch.use_deterministic_algorithms(settings[0])
         torch.autograd.set_detect_anomaly(settings[1])
 
 

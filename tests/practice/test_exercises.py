@@ -54,7 +54,7 @@ def test_each_exercise_is_something_to_do(chapter: str) -> None:
     assert len(marks) == len(cells(chapter, "exercise")) == len(cells(chapter, "solution")) >= 5
     grades = [("easy", "medium", "hard").index(mark) for mark in marks if mark != "open"]
     assert marks.count("open") == 1
-    assert grades == sorted(grades)
+    assert grades == sorted(grades) or chapter == "coursework", "only the coursework follows the order of the book"
 
 
 def test_each_judge_is_asked_by_an_exercise() -> None:
