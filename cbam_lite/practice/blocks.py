@@ -110,6 +110,8 @@ def first_run(trial: Trial, b: Built) -> tuple[Tensor, Tensor]:
 def misfit(trial: Trial, b: Built, refusal: Refused) -> None:
     """Why the block stops with an error, if the shapes of its two ways to the addition say so."""
     size = any(words in refusal.says for words in ("must match", "size of tensor", "broadcast", "shape"))
+    if b.log.not_made:
+        trial.refuse("attention_not_made", f"{b.log.not_made}: make the module once, in __init__")
     if b.log.odd:
         trial.refuse("wrong_channels", f"{b.log.odd}: out_channels is {b.out[1]}; {refusal}")
     if b.log.calls and size and refusal.key == "raises":
@@ -121,6 +123,8 @@ def misfit(trial: Trial, b: Built, refusal: Refused) -> None:
             )
         if b.stride > 1 and F[2:] == tuple(b.x.shape[2:]):
             trial.refuse("stride_ignored", f"with stride {b.stride}, F has the shape {F}, right is {b.out}: {refusal}")
+        if F[2] < b.out[2]:
+            trial.refuse("wrong_block_shape", f"F has the shape {F}, right is {b.out}: {refusal}")
 
 
 # What the block does with Z, what attention gives back; P is the shortcut, F what attention got.
@@ -204,11 +208,13 @@ def behind(trial: Trial, b: Built, F: Tensor, Z: Tensor, says: str) -> None:
             trial.refuse(key, f"{says}: the shortcut changes x though 64 channels come in and out, stride 1")
         trial.refuse("", f"{says}: something else than x is added")
     changed = (run(trial, b, x, Z + one_channel(Z))[0] - run(trial, b, x, Z)[0]).abs().amax((0, 2, 3)) > 1e-9
-    if changed.sum() == 1:
+    y, moved = run(trial, b, x, Z)[0], run(trial, b, x + 0.1, Z)[0]
+    active = (y > 0) & (moved > 0)
+    if changed.sum() == 1 and close(moved[active], y[active] + 0.1):
         trial.refuse("attention_before_last_norm", f"{says}: what attention gives is scaled and shifted again")
     if close(F, x):
         trial.refuse("attention_on_input", f"{says}: attention got x itself, the branch reads what it gives")
-    if changed.sum() > 1:
+    if changed.sum() > 1 and close(moved[active], y[active] + 0.1):
         inside(trial, F, says)
     trial.refuse("", says)
 
@@ -258,12 +264,17 @@ def head(trial: Trial, b: Built, F: Tensor, activated: bool) -> str:
 
 
 def chain(trial: Trial, b: Built) -> list[Step]:
-    """The steps of PyTorch between x and F."""
+    """The steps of PyTorch between x and F. On no way through the block may weights be used twice."""
     x = b.x.clone()
     b.log.calls, b.log.reply, b.log.path = [], None, []
     with torch.no_grad(), Chain(x) as b.log.chain:
         trial.run(b.block, x)
+    weighted = b.log.chain.weighted
     b.log.chain = None
+    for kind, key in (("norm", "one_norm_for_two"), ("conv", "one_convolution_for_two")):
+        pointers = [step.weight.data_ptr() for step in weighted if step.kind == kind and step.weight is not None]
+        if len(set(pointers)) < len(pointers):
+            trial.refuse(key, f"{len(pointers)} steps of this kind have only {len(set(pointers))} different weights")
     return b.log.path
 
 
@@ -277,16 +288,12 @@ def pre_activated(trial: Trial, b: Built) -> bool:
 
 
 def sequence(trial: Trial, steps: list[Step], pre: bool) -> None:
-    """The steps in their order: conv norm act conv norm, or act and norm first; no weights twice."""
+    """The steps in their order: conv norm act conv norm, or act and norm first."""
     kinds = [step.kind for step in steps]
     order = ", ".join({"act": "ReLU", "other": "another activation"}.get(k, k) for k in kinds)
     says = f"between x and attention stand: {order}"
     if "other" in kinds:
         trial.refuse("other_activation_in_block", says)
-    for kind, key in (("norm", "one_norm_for_two"), ("conv", "one_convolution_for_two")):
-        pointers = [step.weight.data_ptr() for step in steps if step.kind == kind and step.weight is not None]
-        if len(set(pointers)) < len(pointers):
-            trial.refuse(key, f"{says}; two of them have the same weights")
     convs, norms = kinds.count("conv"), kinds.count("norm")
     if convs == 1 and norms:
         trial.refuse("one_convolution", says)
@@ -321,6 +328,7 @@ def projected(trial: Trial, b: Built, activated: bool) -> None:
     y, F = first_run(trial, b)
     if F.shape != y.shape:
         inside(trial, F, f"attention got a map of shape {tuple(F.shape)}, the block gives {tuple(y.shape)}")
+    chain(trial, b)
     Z = like(F, 102)
 
     def P(x: Tensor) -> Tensor:
@@ -329,28 +337,35 @@ def projected(trial: Trial, b: Built, activated: bool) -> None:
     p = P(b.x)
     y = run(trial, b, b.x, Z)[0]
     if not close(y, (p + Z).relu() if activated else p + Z, 1e-5):
-        trial.refuse("", f"with {b.x.shape[1]} channels in the output is not relu(P(x) + Z), with P the shortcut")
+        trial.refuse("", f"with {b.x.shape[1]} channels in, the output is not relu(P(x) + Z), with P the shortcut")
     if close(p, torch.zeros_like(p)):
         trial.refuse("no_projection", "the shortcut is left out where the shape changes")
-    if activated and not affine(P, b.x):
-        trial.refuse("relu_on_shortcut", "the shortcut is not linear: does a ReLU stand on it?")
+    if activated and bool((p > -1e-9).all()):
+        trial.refuse("relu_on_shortcut", "the shortcut brings no negative number: a ReLU stands on it")
     moved = torch.zeros_like(b.x)
     moved[:, :, 3, 5] = 1.0
     places = (P(b.x + moved) - p).abs().amax((0, 1)) > 1e-9
-    if activated and places.sum() > 1:
+    if activated and affine(P, b.x) and places.sum() > 1:
         trial.refuse(
             "projection_too_wide", f"one pixel of x changes {int(places.sum())} places of the shortcut, not one"
         )
 
 
 def registered(trial: Trial, b: Built) -> None:
-    b.log.reply, b.log.calls, x = None, [], b.x.clone().requires_grad_()
     b.block.train()
+    x, through = (b.x.clone().requires_grad_() for _ in range(2))
+    b.log.reply, b.log.calls = None, []
     trial.run(b.block, 1.0 * x).square().sum().backward()
-    probe = b.log.calls[0][0]
+    if not b.log.calls:
+        trial.refuse("attention_not_called", "in training mode attention gets no map")
+    probe, F = b.log.calls[0]
     if not any(module is probe for module in b.block.modules()):
         trial.refuse("not_registered", "block.modules() does not hold the attention: its weights would not be trained")
     if probe.scale.grad is None or x.grad is None:
         trial.refuse("detached", "no gradient reaches attention's weights or x: is there a detach() or no_grad?")
     if not any(p is not probe.scale and p.grad is not None for p in b.block.parameters()):
         trial.refuse("not_registered", "block.parameters() holds no weight of a convolution")
+    b.log.reply = like(F, 103)
+    y = trial.run(b.block, 1.0 * through)
+    if not y.requires_grad or torch.autograd.grad(y.sum(), through, allow_unused=True)[0] is None:
+        trial.refuse("detached", "no gradient comes back through the shortcut: is there a detach() or no_grad?")

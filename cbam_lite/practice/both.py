@@ -1,7 +1,7 @@
 """The judge of CBAM: out = M_c * M_s * F, the channel gate first, and the spatial gate reads F' = M_c F.
 
-R = out / F is the product of both gates. The channel gate is computed with the student's own weights; R divided by it is
-the spatial gate, whose convolution is then measured.
+R = out / F is the product of both gates. The channel gate is computed with the student's own weights; R divided by it
+is the spatial gate, whose convolution is then measured.
 """
 
 from collections.abc import Iterable
@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from cbam_lite.practice import channel, formulas, spatial, windows
+from cbam_lite.practice.apart import channel_subject
 from cbam_lite.practice.arrangements import wrong_arrangements
 from cbam_lite.practice.gates import closing, contract
+from cbam_lite.practice.structure import three
 from cbam_lite.practice.subject import Subject, close, subject
 from cbam_lite.practice.trial import Trial, shake
 from cbam_lite.practice.weights import Formula, Weights, assignments, matching
@@ -62,12 +64,14 @@ def cbam(trial: Trial, thing: Any) -> str:
 
 
 def patterns(R: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Of R (B, C, H, W): how its channels differ (B, C), how its places do (B, HW), and how far it is from a product."""
+    """Of R (B, C, H, W): how its channels differ (B, C), how its places do (B, HW), how far it is from a product."""
     U, S, V = torch.linalg.svd(R.flatten(2), full_matrices=False)
     channels, places = U[:, :, 0], V[:, 0]
-    return channels * channels.sum(1, keepdim=True).sign(), places * places.sum(1, keepdim=True).sign(), (
-        S[:, 1] / S[:, 0]
-    ).max().item()
+    return (
+        channels * channels.sum(1, keepdim=True).sign(),
+        places * places.sum(1, keepdim=True).sign(),
+        (S[:, 1] / S[:, 0]).max().item(),
+    )
 
 
 def two_gates(s: Subject) -> None:
@@ -75,7 +79,9 @@ def two_gates(s: Subject) -> None:
     R = s.R(F)
     channels, places, off = patterns(R)
     if close(channels, channels[:, :1].expand_as(channels), 1e-9) and off < 1e-9:
-        s.trial.refuse("no_channel_gate", f"at one place all {s.channels} channels are scaled alike, by {R[0, 0, 0, 0]:.3f}")
+        s.trial.refuse(
+            "no_channel_gate", f"at one place all {s.channels} channels are scaled alike, by {R[0, 0, 0, 0]:.3f}"
+        )
     if close(places, places[:, :1].expand_as(places), 1e-9) and off < 1e-9:
         s.trial.refuse("no_spatial_gate", f"in one channel all places are scaled alike, by {R[0, 0, 0, 0]:.3f}")
     if off > 1e-9:
@@ -85,7 +91,8 @@ def two_gates(s: Subject) -> None:
 def no_product(s: Subject, F: Tensor, R: Tensor) -> None:
     """R is no product of a channel's and a place's gate: which arrangement of the gates is it?"""
     ratios = R[0, 0, 0, :2] / R[0, 1, 0, :2]
-    says = f"at two places the gates of channels 0 and 1 have the ratios {ratios[0]:.3f} and {ratios[1]:.3f}; in CBAM all places have one"
+    says = f"at two places the gates of channels 0 and 1 have the ratios {ratios[0]:.3f} and {ratios[1]:.3f}"
+    says += "; in CBAM all places have one"
     found = matching(wrong_arrangements(s.module), s.parameters().values(), [(F, R)], C=s.channels)
     if found is not None:
         s.trial.refuse(found[0].key, says)
@@ -162,12 +169,29 @@ def channel_gate(s: Subject, weights: list[Tensor], pairs: Pairs) -> tuple[Formu
         return found
     wrong = (formula for close in formulas.RIGHT_CLOSINGS.values() for formula in formulas.both_wrong(close))
     wrong_one = proportional(wrong, weights, pairs, s.channels)
-    ratios = channel.three((pairs[0][1][0, 1:4] / pairs[0][1][0, :1])[:, 0, 0])
+    ratios = three((pairs[0][1][0, 1:4] / pairs[0][1][0, :1])[:, 0, 0])
     says = f"in the first image channels 1, 2, 3 are scaled by {ratios} times as much as channel 0"
     if wrong_one is not None:
         s.trial.refuse(wrong_one[0].key, says)
+    found = from_outside(s, pairs)
+    if found is not None:
+        return found
     closed(s)
     return s.trial.refuse("", f"{says}; this is not what M_c = {channel.BOTH_EQUATION} gives with your weights")
+
+
+def from_outside(s: Subject, pairs: Pairs) -> tuple[Formula, Weights] | None:
+    """The channel gate measured on its own, where its weights cannot be told apart by their shapes."""
+    alone = channel_subject(s)
+    if alone is None:
+        return None
+    equation = channel.Equation(
+        channel.BOTH_EQUATION,
+        formulas.both_right,
+        list(formulas.both_wrong(torch.sigmoid)),
+        channel.same_averages_and_maxima,
+    )
+    return channel.from_outside(alone, [(F, alone.R(F)) for F, _ in pairs], equation)
 
 
 def proportional(
@@ -204,15 +228,17 @@ def spatial_gate(
     if found is None and spatial.explained(unscaled(formula, weights, pairs), right=True):
         s.trial.refuse("spatial_reads_F", "M_s follows from a convolution of [mean; max] of F, not of F' = M_c F")
 
-    def many() -> Pairs:
-        F = s.maps(31, batch=14)
+    def rows() -> Pairs:
+        F = s.maps(31, batch=3 * s.channels, size=(1, 9))
         return prime(formula, weights, [(F, s.R(F))])
 
-    found = spatial.convolution(s, prime(formula, weights, pairs), own, many)
+    if found is None:
+        spatial.competing(s, prime(formula, weights, pairs)[0][1])
+    found = spatial.convolution(s, prime(formula, weights, pairs), own, rows)
     if found is None:
         closed(s)
         s.trial.refuse("", "no kernel up to 11x11 gives M_s = R / M_c from the mean and the maximum of F'")
-    return found  # type: ignore[return-value]
+    return found
 
 
 def prime(formula: Formula, weights: Weights, pairs: Pairs) -> Pairs:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cbam_lite.practice import formulas
 from cbam_lite.practice.eca import eca as eca  # the judge of ECA
-from cbam_lite.practice.gates import contract, limits
+from cbam_lite.practice.gates import at_limits, contract, limits
 from cbam_lite.practice.network import mlp_of
 from cbam_lite.practice.structure import (
     INVERSES,
@@ -20,7 +20,7 @@ from cbam_lite.practice.structure import (
     structure,
     three,
 )
-from cbam_lite.practice.subject import Subject, close, subject
+from cbam_lite.practice.subject import Subject, close, ready, subject
 from cbam_lite.practice.trial import Trial, build, called, shake
 from cbam_lite.practice.weights import Formula, Weights, assignments, matching
 
@@ -152,6 +152,9 @@ def named(s: Subject, pairs: Pairs, parameters: Iterable[Tensor], equation: Equa
     if found is None:
         return
     formula, weights = found
+    at_limit = at_limits(s)
+    if at_limit and at_limit[0] == formula.key:
+        s.trial.refuse(*at_limit)
     F, M = pairs[0]
     says = f"the first gates of the first image are {three(M[0, :3, 0, 0])}"
     if set(weights) <= {"W_0", "W_1", "b_0", "b_1"} and weights["W_0"].shape[1] == s.channels:
@@ -167,16 +170,24 @@ def waist(s: Subject, thing: Any, weights: Weights) -> None:
         s.trial.refuse("no_reduction", f"the hidden layer has {h} units for C = {s.channels} channels")
     if not s.made or s.channels != C or h == UNITS:
         return
-    other = build(s.trial, thing, {"channels": C, "reduction": 2})
-    h_other = {n for p in other.parameters() for n in p.shape} - {C, 1}
-    if h == R and 2 in h_other and not reduces(thing):
+    says = f"for C = {C}, r = {R} the hidden layer has {h} units; C / r is {UNITS}"
+    if h == R and not reduces(thing):
         s.notes.append("the second number is that of the hidden units")
         return
-    if h == R and 2 in h_other:
-        s.trial.refuse("reduction_as_units", f"for C = {C}, r = {R} the hidden layer has {h} units; C / r is {UNITS}")
-    if h in h_other:
-        s.trial.refuse("reduction_ignored", f"for C = {C} the hidden layer has {h} units, for r = {R} and for r = 2")
-    s.notes.append(f"for C = {C}, r = {R} the hidden layer has {h} units; C / r is {UNITS}")
+    large, narrow, wide = 16 * C, units(s, thing, 16 * C, R), units(s, thing, 16 * C, R // 2)
+    if h == R and h in narrow:
+        s.trial.refuse("reduction_as_units", says)
+    if h in narrow and h in wide:
+        s.trial.refuse("reduction_ignored", f"{says}; for C = {large} they are {h}, too")
+    if not any(abs(n - large // R) <= 8 for n in narrow):  # rounded to a multiple of 8, or at least so many
+        s.trial.refuse("wrong_units", f"{says}; for C = {large} it has {min(narrow, default=large)}, not {large // R}")
+    s.notes.append(says)
+
+
+def units(s: Subject, maker: Any, channels: int, reduction: int) -> set[int]:
+    """The sizes of the weights of another module from the same maker, apart from C."""
+    made = ready(s.trial, build(s.trial, maker, {"channels": channels, "reduction": reduction}), channels)
+    return {n for p in made.parameters() for n in p.shape} - {channels, 1}
 
 
 def reduces(maker: Callable[..., Any]) -> bool:

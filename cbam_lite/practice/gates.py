@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from cbam_lite.practice.subject import SIZE, Subject, close, quietly
+from cbam_lite.practice.trial import named
 
 EPSILON = 1e-6  # the step of finite differences
 
@@ -108,7 +109,7 @@ def read_by_first(s: Subject, F: Tensor) -> int:
     if not R.requires_grad:
         return F.shape[0] * F.shape[1]
     weights = torch.linspace(1, 2, R[0].numel(), dtype=R.dtype).reshape(R[0].shape)
-    (gradient,) = torch.autograd.grad((R[0] * weights).sum(), F, allow_unused=True)
+    (gradient,) = derivatives(s, (R[0] * weights).sum(), [F])
     if gradient is None:
         return F.shape[0] * F.shape[1]
     own = gradient[0].flatten(1).abs().amax(1) > 1e-12
@@ -145,7 +146,7 @@ def gradients(s: Subject) -> None:
     wanted = [leaf, *(p for p in names.values() if p.requires_grad)]
     if not out.requires_grad:
         s.trial.refuse("detached", "what comes out has no gradient: is it computed under no_grad, or detached?")
-    found = dict(zip(map(id, wanted), torch.autograd.grad((v * out).sum(), wanted, allow_unused=True), strict=True))
+    found = dict(zip(map(id, wanted), derivatives(s, (v * out).sum(), wanted), strict=True))
     for name, tensor in {"F": leaf, **names}.items():
         d = torch.randn(tensor.shape, generator=g, dtype=F.dtype)
         measured = slope(s, F, None if name == "F" else tensor, d, v)
@@ -155,6 +156,13 @@ def gradients(s: Subject) -> None:
             what = "F" if name == "F" else f"the weight {name} {tuple(tensor.shape)}"
             says = f"along one direction of {what} the output changes by {measured:.4f}, autograd says {given:.4f}"
             s.trial.refuse("detached", says)
+
+
+def derivatives(s: Subject, y: Tensor, by: list[Tensor]) -> tuple[Tensor | None, ...]:
+    try:
+        return torch.autograd.grad(y, by, allow_unused=True)
+    except RuntimeError as error:
+        return s.trial.refuse("detached", f"autograd stops: {named(error)}")
 
 
 def slope(s: Subject, F: Tensor, weight: Tensor | None, d: Tensor, v: Tensor) -> float:
@@ -183,12 +191,17 @@ def limits(s: Subject, gates: int = 1, unit: str = "gate") -> None:
             sigmoid_per_descriptor, sigmoid_twice.
     """
     s.trial.tries(f"F times 10 000: each {unit} goes to 0 or to 1, as sigmoids do, for both signs of F")
+    found = at_limits(s, gates)
+    if found:
+        s.trial.refuse(*found)
+
+
+def at_limits(s: Subject, gates: int = 1) -> tuple[str, str] | None:
+    """What `closing` finds for this module."""
     usual = torch.cat([s.R(sign * s.maps(seed)) for seed in range(2) for sign in (1, -1)])
     large = torch.cat([s.R(sign * 1e4 * s.maps(seed)) for seed in range(2) for sign in (1, -1)])
     larger = torch.cat([s.R(sign * 1e6 * s.maps(seed)) for seed in range(2) for sign in (1, -1)])
-    found = closing(usual, large, larger, gates)
-    if found:
-        s.trial.refuse(*found)
+    return closing(usual, large, larger, gates)
 
 
 def closing(usual: Tensor, large: Tensor, larger: Tensor, gates: int = 1) -> tuple[str, str] | None:
@@ -202,7 +215,7 @@ def closing(usual: Tensor, large: Tensor, larger: Tensor, gates: int = 1) -> tup
         )
     if close(usual.sum((2, 3)), torch.ones_like(usual.sum((2, 3))), 1e-9):
         return "softmax_over_places", "the gates of all places add up to 1: they compete"
-    if larger.abs().max() > 10 * max(large.abs().max().item(), 1.0):
+    if not larger.isfinite().all() or larger.abs().max() > 10 * max(large.abs().max().item(), 1.0):
         return (
             "no_sigmoid",
             f"gates reach {high:.3g} for F times 1e4, {larger.max().item():.3g} for F times 1e6: nothing bounds them",

@@ -172,23 +172,26 @@ def convolution(trial: Trial, thing: Any) -> str:
     cases = [case for case in CASES if set(case.options) <= set(has)]
     first: tuple[Form, list[Tensor | Refused], str] | None = None
     for form in [*FORMS, *SMALLER]:
-        found = answers(trial, thing, cases[:1], form)
-        if isinstance(found[0], Refused) and found[0].key in ("raises", "not_a_map") and first is not None:
-            continue
-        if not agree(found[0], right(inputs_of(cases[0], form, 0))) and first is not None:
+        seen = first is not None and ran(first[1][0])
+        start = answers(trial, thing, cases[:1], form)[0]
+        if first and (not ran(start) or (seen and not agree(start, right(inputs_of(cases[0], form, 0))))):
             continue
         found = answers(trial, thing, cases, form)
         key = named(found, cases, form)
         if key == "right":
             return accepted(trial, cases, form, has)
-        ran = not isinstance(found[0], Refused) or found[0].key not in ("raises", "not_a_map")
-        if first is None or (ran and isinstance(first[1][0], Refused)):
+        if not seen:
             first = form, found, key
-        if ran and key:
+        if ran(start) and key:
             break
     assert first is not None
     refuse(trial, cases, *first)
     raise AssertionError("what is not right has a case that fails")
+
+
+def ran(found: Tensor | Refused) -> bool:
+    """Whether something came back that is a map, right or wrong, or is wrong in another way than its form."""
+    return not isinstance(found, Refused) or found.key not in ("raises", "not_a_map")
 
 
 def answers(trial: Trial, thing: Any, cases: Sequence[Case], form: Form) -> list[Tensor | Refused]:
@@ -215,7 +218,7 @@ def named(found: Sequence[Tensor | Refused], cases: Sequence[Case], form: Form) 
     if all(good):
         return "right"
     first = good.index(False)
-    if isinstance(refusal := found[first], Refused) and refusal.key not in ("raises", "not_a_map"):
+    if isinstance(refusal := found[first], Refused) and ran(refusal):
         return refusal.key
     scores = {}
     for n, (_, function) in enumerate(KNOWN):
@@ -239,7 +242,8 @@ def refuse(trial: Trial, cases: Sequence[Case], form: Form, found: Sequence[Tens
     where = f"image ({C}, {H}, {W}), kernels of {cases[n].kernels[1]}x{cases[n].kernels[2]}"
     if y.shape != wanted.shape:
         sizes = f"a map of shape {tuple(y.shape)} came back, {tuple(wanted.shape)} is right"
-        trial.refuse(key or ("fixed_kernel_size" if n and good[0] else "wrong_output_size"), f"{where}: {sizes}")
+        unnamed = "fixed_kernel_size" if n and good[0] else "square_only" if good[1] else "wrong_output_size"
+        trial.refuse(key or unnamed, f"{where}: {sizes}")
     place = tuple(int(p) for p in np.unravel_index(int((y - wanted).abs().argmax()), y.shape))
     says = f"{where}: at {place} the map is {y[place]:.4f}, right is {wanted[place]:.4f}"
     trial.refuse(key or ("square_only" if n == 0 and good[1] else ""), says)

@@ -1,6 +1,6 @@
 """`check(thing, like="CBAM")`: ask the right judge, in a bounded time, and leave everything as it was."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
@@ -21,26 +21,32 @@ from cbam_lite.practice import (
     words_measures,
 )
 from cbam_lite.practice.answer import BOOK, Answer, Mistake
-from cbam_lite.practice.trial import Refused, TimeUp, Trial, untouched, within
+from cbam_lite.practice.trial import Refused, TimeUp, Trial, named, untouched, where, within
 
-# Each judge takes (trial, thing); it returns the convention that a right thing follows, or "", and refuses a wrong one.
-JUDGES: dict[str, Callable[[Trial, Any], str]] = {
-    "convolution": hand.convolution,
-    "SE": channel.squeeze_excitation,
-    "ECA": channel.eca,
-    "channel attention": channel.channel_attention,
-    "spatial attention": spatial.spatial_attention,
-    "CBAM": both.cbam,
-    "residual block": blocks.residual_block,
-    "identity insertion": blocks.identity_insertion,
-    "Grad-CAM map": maps.grad_cam_map,
-    "Grad-CAM": maps.grad_cam,
-    "pointing": measures.pointing,
-    "energy": measures.energy,
-    "mask IoU": measures.mask_iou,
-    "box IoU": measures.box_iou,
-    "average precision": measures.average_precision,
+Judge = Callable[[Trial, Any], str]
+
+# Each judge takes (trial, thing); it gives the convention that a right thing follows, or "", and refuses a wrong one.
+# Beside it stand the words for the mistakes that it knows.
+JUDGES: dict[str, tuple[Judge, Mapping[str, Mistake]]] = {
+    "convolution": (hand.convolution, words_hand.MISTAKES),
+    "SE": (channel.squeeze_excitation, words_gates.MISTAKES),
+    "ECA": (channel.eca, words_gates.MISTAKES),
+    "channel attention": (channel.channel_attention, words_gates.MISTAKES),
+    "spatial attention": (spatial.spatial_attention, words_gates.MISTAKES),
+    "CBAM": (both.cbam, words_gates.MISTAKES),
+    "residual block": (blocks.residual_block, words_blocks.MISTAKES),
+    "identity insertion": (blocks.identity_insertion, words_blocks.MISTAKES),
+    "Grad-CAM map": (maps.grad_cam_map, words_maps.MISTAKES),
+    "Grad-CAM": (maps.grad_cam, words_maps.MISTAKES),
+    "pointing": (measures.pointing, words_measures.MISTAKES),
+    "energy": (measures.energy, words_measures.MISTAKES),
+    "mask IoU": (measures.mask_iou, words_measures.MISTAKES),
+    "box IoU": (measures.box_iou, words_measures.MISTAKES),
+    "average precision": (measures.average_precision, words_measures.MISTAKES),
 }
+
+# What is said where the check itself stops: it has met something that it does not expect, right or wrong.
+NOT_MET = "the check could not go on with this, which is its fault, not yours; please report it:"
 
 GENERAL = {
     "unfilled": Mistake(
@@ -67,16 +73,6 @@ GENERAL = {
         "",
     ),
 }
-
-MISTAKES: dict[str, Mistake] = {
-    **GENERAL,
-    **words_gates.MISTAKES,
-    **words_blocks.MISTAKES,
-    **words_hand.MISTAKES,
-    **words_maps.MISTAKES,
-    **words_measures.MISTAKES,
-}
-
 
 # Our own classes may stand for the words.
 CLASSES = {
@@ -135,16 +131,23 @@ def check(thing: Any, like: str | type[nn.Module], *, hint: int = 1, seconds: fl
         with untouched(), within(seconds):
             if thing is None or thing is ...:
                 trial.refuse("unfilled", "there is nothing to check yet: replace `...` by your code")
-            convention = JUDGES[word](trial, thing)
+            convention = JUDGES[word][0](trial, thing)
     except TimeUp:
         return refused(word, trial, "hangs", f"it was stopped after {seconds:g} s", hint)
     except Refused as found:
         return refused(word, trial, found.key, found.says, hint)
+    except Exception as error:
+        return refused(word, trial, "", f"{NOT_MET} {named(error)}{where(error)}", hint)
     return Answer(word, True, tuple(trial.tried), "", convention=convention)
 
 
+def mistakes(like: str) -> dict[str, Mistake]:
+    """All that is known to go wrong in implementations of this kind, by the keys of `Answer`."""
+    return {**GENERAL, **JUDGES[like][1]}
+
+
 def refused(like: str, trial: Trial, key: str, says: str, hint: int) -> Answer:
-    known = MISTAKES.get(key)
+    known = mistakes(like).get(key)
     if known is None:
         return Answer(like, False, tuple(trial.tried), says)
     link = BOOK + known.section if known.section else ""

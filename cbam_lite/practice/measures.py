@@ -208,7 +208,7 @@ def mask_cases() -> list[Case]:
 
 def box_cases() -> list[Case]:
     overlap = "boxes x1, y1, x2, y2 that overlap: common area / area of the union"
-    apart = "boxes that do not overlap, side by side, or apart in x and in y: 0"
+    apart = "boxes that do not overlap, apart in x, in y, or in both: 0"
     rows = [
         (overlap, (2.0, 3.0, 12.0, 9.0), (5.0, 1.0, 15.0, 7.0)),
         (overlap, (10.0, 20.0, 40.0, 35.0), (20.0, 15.0, 55.0, 30.0)),
@@ -218,6 +218,7 @@ def box_cases() -> list[Case]:
         ("one box inside the other", (5.0, 4.0, 9.0, 11.0), (2.0, 3.0, 20.0, 13.0)),
         ("equal boxes: 1", (3.0, 4.0, 10.0, 8.0), (3.0, 4.0, 10.0, 8.0)),
         (apart, (1.0, 2.0, 4.0, 9.0), (8.0, 3.0, 11.0, 7.0)),
+        (apart, (1.0, 2.0, 5.0, 6.0), (2.0, 9.0, 7.0, 12.0)),
         (apart, (1.0, 2.0, 4.0, 5.0), (8.0, 9.0, 14.0, 12.0)),
         ("boxes that touch: 0", (1.0, 2.0, 6.0, 8.0), (6.0, 2.0, 9.0, 8.0)),
     ]

@@ -66,6 +66,7 @@ def assignments(parameters: Iterable[Tensor], needs: Pattern, **sizes: int) -> I
         sizes: of letters that are known: C=16.
 
     Example:
+        >>> import torch
         >>> W_0, W_1 = torch.ones(4, 16), torch.ones(4, 16)  # both (4, 16): one of them is transposed
         >>> ways = assignments([W_0, W_1], {"W_0": ("h", "C"), "W_1": ("C", "h")}, C=16)
         >>> [way["W_1"].shape for way in ways]

@@ -238,6 +238,15 @@ MISTAKES: dict[str, Mistake] = {
         ),
         CHECK,
     ),
+    "wrong_units": Mistake(
+        "the hidden layer has another number of units than C / r",
+        (
+            "How many hidden units are there for C = 64 and r = 16?",
+            "Print the shape of the first weight for several C and r.",
+            "The hidden layer has C // r units.",
+        ),
+        "book/squeeze_excitation.html#how-narrow-may-the-waist-be",
+    ),
     "tied_weights": Mistake(
         "the second layer uses the weights of the first",
         (

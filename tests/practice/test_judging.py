@@ -9,9 +9,8 @@ from torch import nn
 
 import cbam_lite
 from cbam_lite import CBAM, check
-from cbam_lite.practice import judging
 from cbam_lite.practice.answer import BOOK, Answer, Mistake
-from cbam_lite.practice.judging import CLASSES, JUDGES, MISTAKES
+from cbam_lite.practice.judging import CLASSES, GENERAL, JUDGES, NOT_MET, mistakes
 from cbam_lite.practice.trial import Refused, Trial
 
 BOOK_FOLDER = Path(__file__).resolve().parents[2] / "book"
@@ -29,8 +28,7 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Any:
         raise Refused("small_mistake" if thing == 2 else "", f"it is {thing}")
 
     mistake = Mistake("it is too large by one", ("look", "count", "subtract"), "book/cbam.html#which-channels")
-    monkeypatch.setitem(JUDGES, "SE", judged)
-    monkeypatch.setitem(MISTAKES, "small_mistake", mistake)
+    monkeypatch.setitem(JUDGES, "SE", (judged, {"small_mistake": mistake}))
 
 
 @pytest.mark.usefixtures("judge")
@@ -66,6 +64,16 @@ def test_a_mistake_without_a_name() -> None:
     assert answer.says == "it is 3"
 
 
+def test_a_fault_of_the_check_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(trial: Trial, thing: Any) -> str:
+        return {}["nothing"]
+
+    monkeypatch.setitem(JUDGES, "SE", (broken, {}))
+    answer = check(1, like="SE")
+    assert not answer.passed
+    assert answer.says == f"{NOT_MET} KeyError: 'nothing', in the line `return {{}}[\"nothing\"]`"
+
+
 @pytest.mark.parametrize("thing", [None, ...])
 @pytest.mark.parametrize("like", JUDGES)
 def test_nothing_to_check_yet(like: str, thing: Any) -> None:
@@ -98,16 +106,19 @@ def test_an_answer_is_a_record() -> None:
     assert Answer("SE", True, (), "") == Answer("SE", True, (), "")
 
 
-@pytest.mark.parametrize("key", MISTAKES)
-def test_every_known_mistake_is_told_in_full(key: str) -> None:
-    mistake = MISTAKES[key]
+WORDS = {(id(JUDGES[like][1]), key): (like, key) for like in JUDGES for key in mistakes(like)}  # each family once
+
+
+@pytest.mark.parametrize(("like", "key"), WORDS.values())
+def test_every_known_mistake_is_told_in_full(like: str, key: str) -> None:
+    mistake = mistakes(like)[key]
     assert re.fullmatch(r"[A-Za-z0-9_]+", key)
     assert mistake.name
     assert not mistake.name.endswith(".")
     assert not mistake.name[0].isspace()
     assert len(mistake.hints) == 3
     assert all(hint.strip() and hint[-1] in ".?!" for hint in mistake.hints)
-    assert key in judging.GENERAL or len(set(mistake.hints)) == 3
+    assert key in GENERAL or len(set(mistake.hints)) == 3
     if mistake.section:
         page, _, anchor = mistake.section.removeprefix("book/").partition(".html#")
         assert anchor in anchors(page), f"{mistake.section} is no heading of the book"

@@ -1,0 +1,86 @@
+"""CBAM's two gates taken apart without a word about the channel gate: for weights that no shape tells apart.
+
+Far from all content a spatial gate is a constant. So on a map with an empty part, R there is M_c up to that constant, and R
+divided by it is M_s up to the same. Very large maps, whose largest gate is 1, give the constant.
+"""
+
+import torch
+import torch.nn.functional as fn
+from torch import Tensor, nn
+
+from cbam_lite.practice import windows
+from cbam_lite.practice.subject import Subject
+from cbam_lite.practice.windows import Kernel, Pairs
+
+EMPTY, AWAY = 17, 8  # columns without content; that many from content on both sides, even if the padding is circular
+TINY = 1e-40
+
+
+def with_empty_part(F: Tensor) -> Tensor:
+    """F (B, C, H, W) with 17 empty columns at its right; R can still be read there."""
+    return torch.cat([F, TINY * (2 - F[..., :1].sign()).expand(*F.shape[:3], EMPTY)], 3)
+
+
+def taken_apart(s: Subject, F: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """F with an empty part, M_c (B, C, 1, 1) up to a constant, and M_s (B, 1, H, W) up to its inverse."""
+    wide = with_empty_part(F)
+    R = s.R(wide)
+    far = R[:, :, :1, F.shape[3] + AWAY, None]
+    best = far.abs().argmax(1, keepdim=True)  # (B, 1, 1, 1)
+    M_s = R.gather(1, best.expand(-1, -1, *wide.shape[2:])) / far.gather(1, best)
+    return wide, far, M_s
+
+
+def spatial_kernel(s: Subject) -> Kernel | None:
+    """The kernel of the spatial gate, if that is a sigmoid of a convolution of F' = M_c F; None if it is not."""
+    largest = max(taken_apart(s, 1e4 * s.maps(seed))[2].max().item() for seed in (41, 42))
+    pairs: Pairs = []
+    for F in (s.maps(43), s.maps(44, size=(7, 6))):
+        wide, M_c, M_s = taken_apart(s, F)
+        pairs.append((M_c * largest * wide, M_s / largest))
+    found = windows.first_fit(windows.readings(right=True), pairs)
+    return found[1] if found is not None and found[0].key == "" else None
+
+
+class ChannelGate(nn.Module):
+    """M_c (B, C, 1, 1) of a CBAM whose spatial kernel is known, for any map.
+
+    R = u v w with v and w known up to the factor u of each image: M_c = u v, and M_s = w / u is the sigmoid of the
+    convolution of u v F. One unknown, H W equations.
+    """
+
+    def __init__(self, module: nn.Module, kernel: Kernel) -> None:
+        super().__init__()
+        self.module, self.kernel = module, kernel
+
+    def forward(self, F: Tensor) -> Tensor:
+        R = self.module(F) / F
+        best = R.abs().amax((2, 3)).argmax(1)
+        w = R[torch.arange(len(R)), best].flatten(1)  # (B, HW): of the channel whose gate is the largest
+        place = w.argmax(1)[:, None, None].expand(-1, R.shape[1], 1)
+        v = (R.flatten(2).gather(2, place) / w.amax(1)[:, None, None])[..., None]  # (B, C, 1, 1), at most 1
+        g = (self.kernel.logits(windows.MEAN_AND_MAX(v * F)) - self.kernel.bias).flatten(1)
+        return v * factors(w, g, self.kernel.bias)[:, None, None, None]
+
+
+def factors(w: Tensor, g: Tensor, bias: Tensor) -> Tensor:
+    """u (B,) with sigmoid(u g + bias) = w / u at all places; w and g are (B, HW)."""
+    low = w.amax(1).clamp(min=1e-12)[:, None]
+    grid = low * (1 / low) ** torch.linspace(0, 1, 120, dtype=w.dtype)  # (B, 120), from the largest w to 1
+    off = fn.logsigmoid(grid[..., None] * g[:, None] + bias) + grid[..., None].log() - w.log()[:, None]
+    u = grid.gather(1, off.square().sum(2).argmin(1, keepdim=True))  # (B, 1)
+    for _ in range(12):  # Gauss-Newton
+        z = u * g + bias
+        off_u = fn.logsigmoid(z) + u.log() - w.log()
+        slope = torch.sigmoid(-z) * g + 1 / u
+        step = (off_u * slope).sum(1, keepdim=True) / slope.square().sum(1, keepdim=True)
+        u = (u - step).clamp(min=1e-12)
+    return u[:, 0]
+
+
+def channel_subject(s: Subject) -> Subject | None:
+    """The channel gate alone as a subject; None where the spatial gate is not understood."""
+    kernel = spatial_kernel(s)
+    if kernel is None:
+        return None
+    return Subject(s.trial, ChannelGate(s.module, kernel), s.channels, s.made, "gate", s.notes)
