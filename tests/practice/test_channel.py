@@ -10,7 +10,7 @@ from collection.entries import ENTRIES, Entry
 from torch import Tensor, nn
 
 from cbam_lite import ChannelAttention, EfficientChannelAttention, SqueezeExcitation, check
-from cbam_lite.practice.judging import MISTAKES
+from cbam_lite.practice.judging import mistakes
 from cbam_lite.practice.network import kinks_on, mlp, mlp_of
 from cbam_lite.practice.subject import subject
 from cbam_lite.practice.trial import Trial
@@ -71,7 +71,7 @@ def test_other_descriptors_are_not_those_of_the_paper(pool: str) -> None:
 def test_numbers_are_said() -> None:
     answer = check(known_channel_more.PackedLeaky, "SE")
     assert "kinks" in answer.says
-    assert answer.hints == MISTAKES[answer.key].hints[:1]
+    assert answer.hints == mistakes(answer.like)[answer.key].hints[:1]
 
 
 class Net(nn.Module):
