@@ -3,9 +3,10 @@ PY := .venv/bin/python
 SOURCES := cbam_lite tests tools benchmarks experiments book/_ext
 COLAB_VENV ?= _build/colab
 FLOOR_VENV ?= _build/floor
+GRADERS_VENV := _build/graders
 
 .PHONY: help environment book serve test quick lint unit nbval site colab floor notebooks bench experiment localisation \
-  detection confusion checkpoints speed mutants types lock address clean
+  detection confusion assignments graders checkpoints speed mutants types lock address clean
 
 help:
 	@echo "make book             build the HTML book and print where to open it"
@@ -22,6 +23,8 @@ help:
 	@echo "make localisation     score the maps of the networks anew, for the chapter on finding defects"
 	@echo "make detection        train the detectors of the chapter on detection that are not there yet, and score maps of boxes"
 	@echo "make confusion        ask the checker of implementations about all of the collection, and store its confusion matrix"
+	@echo "make assignments      make the coursework, or CHAPTERS=\"cbam networks\", into notebooks for nbgrader and Otter-Grader"
+	@echo "make graders          give three submissions of the coursework to both graders, and compare the marks"
 	@echo "make checkpoints      train the networks that come with the package again"
 	@echo "make types            check the types of the live figures' scripts; needs Node, which nothing else does"
 	@echo "make lock             resolve requirements.txt anew from pyproject.toml"
@@ -107,6 +110,15 @@ detection: environment
 
 confusion: environment
 	OMP_NUM_THREADS=1 $(PY) experiments/confusion.py --store
+
+# The two graders have an environment of their own: the book needs none of what they bring.
+assignments: environment
+	@$(PY) tools/environment.py $(GRADERS_VENV) tools/graders.txt
+	$(PY) tools/assignments.py $(CHAPTERS)
+
+graders: environment
+	@$(PY) tools/environment.py $(GRADERS_VENV) tools/graders.txt
+	$(PY) tools/graders.py
 
 checkpoints: environment
 	$(PY) experiments/ship.py

@@ -1,8 +1,11 @@
 """CBAM's two gates taken apart without a word about the channel gate: for weights that no shape tells apart.
 
-Far from all content a spatial gate is a constant. So on a map with an empty part, R there is M_c up to that constant, and R
-divided by it is M_s up to the same. Very large maps, whose largest gate is 1, give the constant.
+Far from all content a spatial gate is a constant. So on a map with an empty part, R there is M_c up to that constant,
+and R divided by it is M_s up to the same. Very large maps, whose largest gate is 1, give the constant.
 """
+
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as fn
@@ -78,9 +81,23 @@ def factors(w: Tensor, g: Tensor, bias: Tensor) -> Tensor:
     return u[:, 0]
 
 
-def channel_subject(s: Subject) -> Subject | None:
-    """The channel gate alone as a subject; None where the spatial gate is not understood."""
+@dataclass
+class Alone(Subject):
+    """The channel gate of a CBAM as a subject. `names` are those of the channel gate's weights in the CBAM."""
+
+    names: frozenset[str] = frozenset()
+
+    def parameters(self) -> dict[str, Tensor]:
+        named = self.module.named_parameters()
+        found: dict[str, Tensor] = {name: p for name, p in named if name.removeprefix("module.") in self.names}
+        if any(p.dim() > 1 and p.numel() == len(p) > 1 for p in found.values()):  # lengths of weight norm: no biases
+            return {"all": torch.cat([p.flatten() for p in found.values()])}
+        return found
+
+
+def channel_subject(s: Subject, names: Iterable[str]) -> Subject | None:
+    """The channel gate alone; None where the spatial gate is not understood."""
     kernel = spatial_kernel(s)
     if kernel is None:
         return None
-    return Subject(s.trial, ChannelGate(s.module, kernel), s.channels, s.made, "gate", s.notes)
+    return Alone(s.trial, ChannelGate(s.module, kernel), s.channels, s.made, "gate", s.notes, frozenset(names))

@@ -14,7 +14,7 @@ from cbam_lite.practice import channel, formulas, spatial, windows
 from cbam_lite.practice.apart import channel_subject
 from cbam_lite.practice.arrangements import wrong_arrangements
 from cbam_lite.practice.gates import closing, contract
-from cbam_lite.practice.structure import three
+from cbam_lite.practice.structure import bends, descriptors, same_averages_and_maxima, three
 from cbam_lite.practice.subject import Subject, close, subject
 from cbam_lite.practice.trial import Trial, shake
 from cbam_lite.practice.weights import Formula, Weights, assignments, matching
@@ -37,6 +37,7 @@ class Parts(NamedTuple):
 
     formula: Formula
     weights: Weights
+    exact: float  # the digits of the weights: measured ones have fewer
     reading: Reading
     kernel: Kernel
 
@@ -149,49 +150,50 @@ def measured(s: Subject, say: bool) -> Parts:
     """The channel gate's formula with the student's weights, and the spatial gate's kernel; else a refusal."""
     names, _ = influences(s)
     own = s.parameters()
-    given = [s.maps(0, batch=4), 5 * s.maps(4, size=(6, 7))]
+    given = [s.maps(0, batch=4), 5 * s.maps(4, size=(6, 7)), 0.2 * s.maps(5, size=(8, 9))]
     pairs = [(F, s.R(F)) for F in given]
     if say:
         s.trial.tries(f"two draws of weights: R is, up to a factor for each place, the gate {channel.BOTH_EQUATION}")
     mlp = [own[name] for name in own if name in names]
-    formula, weights = channel_gate(s, mlp, pairs)
+    formula, weights, exact = channel_gate(s, mlp, names, pairs)
     if say:
         s.trial.tries("R divided by M_c is sigmoid(conv([mean; max])), mean and max over the channels of F' = M_c F")
     rest = [own[name] for name in own if name not in names] or mlp
     found = spatial_gate(s, formula, weights, rest, pairs)
-    return Parts(formula, weights, *found)
+    return Parts(formula, weights, exact, *found)
 
 
-def channel_gate(s: Subject, weights: list[Tensor], pairs: Pairs) -> tuple[Formula, Weights]:
-    """The formula of M_c, and which of the weights is which."""
+def channel_gate(s: Subject, weights: list[Tensor], names: set[str], pairs: Pairs) -> tuple[Formula, Weights, float]:
+    """The formula of M_c, which of the weights is which, and how exact they are."""
     found = proportional(formulas.both_right(), weights, pairs, s.channels)
     if found is not None:
-        return found
+        return *found, EXACT
     wrong = (formula for close in formulas.RIGHT_CLOSINGS.values() for formula in formulas.both_wrong(close))
     wrong_one = proportional(wrong, weights, pairs, s.channels)
-    ratios = three((pairs[0][1][0, 1:4] / pairs[0][1][0, :1])[:, 0, 0])
-    says = f"in the first image channels 1, 2, 3 are scaled by {ratios} times as much as channel 0"
+    R = pairs[0][1]
+    says = f"at the first place of the first image R of the channels 0, 1, 2 is {three(R[0, :3, 0, 0])}"
     if wrong_one is not None:
         s.trial.refuse(wrong_one[0].key, says)
-    found = from_outside(s, pairs)
+    found = from_outside(s, names, pairs)
     if found is not None:
-        return found
-    closed(s)
+        return *found, 100 * EXACT
     return s.trial.refuse("", f"{says}; this is not what M_c = {channel.BOTH_EQUATION} gives with your weights")
 
 
-def from_outside(s: Subject, pairs: Pairs) -> tuple[Formula, Weights] | None:
+def from_outside(s: Subject, names: set[str], pairs: Pairs) -> tuple[Formula, Weights] | None:
     """The channel gate measured on its own, where its weights cannot be told apart by their shapes."""
-    alone = channel_subject(s)
+    alone = channel_subject(s, names)
     if alone is None:
+        closed(s)
         return None
-    equation = channel.Equation(
-        channel.BOTH_EQUATION,
-        formulas.both_right,
-        list(formulas.both_wrong(torch.sigmoid)),
-        channel.same_averages_and_maxima,
-    )
-    return channel.from_outside(alone, [(F, alone.R(F)) for F, _ in pairs], equation)
+    wrong = list(formulas.both_wrong(torch.sigmoid))
+    equation = channel.Equation(channel.BOTH_EQUATION, formulas.both_right, wrong, same_averages_and_maxima)
+    found = channel.from_outside(alone, [(F, alone.R(F)) for F, _ in pairs], equation)
+    if found is None:
+        closed(s)
+        descriptors(alone, equation.alike)
+        bends(alone)
+    return found
 
 
 def proportional(
@@ -262,5 +264,5 @@ def agree(s: Subject, parts: Parts) -> None:
         M_c = parts.formula.gates(F, parts.weights)
         expected = M_c * windows.predicted(parts.reading, parts.kernel, M_c * F)
         apart = (expected - s.R(F)).abs().max().item()
-        if not apart < 1e-6:
+        if not apart < parts.exact:
             s.trial.refuse("", f"R of fresh maps {tuple(F.shape)} differs from M_c M_s by up to {apart:.3g}")

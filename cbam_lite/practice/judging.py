@@ -49,11 +49,6 @@ JUDGES: dict[str, tuple[Judge, Mapping[str, Mistake]]] = {
 NOT_MET = "the check could not go on with this, which is its fault, not yours; please report it:"
 
 GENERAL = {
-    "unfilled": Mistake(
-        "there is nothing to check yet",
-        ("Replace `...` by your code, then run the check again.",) * 3,
-        "",
-    ),
     "raises": Mistake(
         "the code stops with an error",
         (
@@ -148,6 +143,8 @@ def mistakes(like: str) -> dict[str, Mistake]:
 
 def refused(like: str, trial: Trial, key: str, says: str, hint: int) -> Answer:
     known = mistakes(like).get(key)
+    if key == "unfilled":  # what is missing is said already
+        return Answer(like, False, tuple(trial.tried), says, key)
     if known is None:
         return Answer(like, False, tuple(trial.tried), says)
     link = BOOK + known.section if known.section else ""

@@ -31,7 +31,7 @@ def spatial_attention(trial: Trial, thing: Any) -> str:
     contract(s)
     trial.tries("one gate for each place: R = out / F is the same for all channels, and differs from place to place")
     one_for_all_channels(s)
-    trial.tries(f"two draws of weights, two batches each: the gates M_s = out / F are {EQUATION}, to 6 digits")
+    trial.tries(f"two draws of weights, three batches each: the gates M_s = out / F are {EQUATION}, to 6 digits")
     for seed in (1, 2):
         shake(s.module, seed)
         found = convolution(s, measured(s), s.parameters().values(), lambda: rows(s))
@@ -47,9 +47,9 @@ def spatial_attention(trial: Trial, thing: Any) -> str:
     return convention(s, reading, kernel)
 
 
-def measured(s: Subject, images: int = 4) -> Pairs:
-    """Maps and gates (B, 1, H, W): usual maps, and larger ones."""
-    given = [s.maps(0, batch=images), 5 * s.maps(4, size=(6, 7))]
+def measured(s: Subject) -> Pairs:
+    """Maps and gates (B, 1, H, W): usual maps, larger and smaller ones."""
+    given = [s.maps(0, batch=4), 5 * s.maps(4, size=(6, 7)), 0.2 * s.maps(5, size=(8, 9))]
     return [(F, s.R(F)[:, :1]) for F in given]
 
 
@@ -136,18 +136,18 @@ def by_weights(mistake: tuple[str, str], kernel: Kernel, weights: Iterable[Tenso
     if key not in ("average_only", "max_only"):
         return mistake
     only = windows.cut(kernel)[0 if key == "average_only" else 1]
-    for pair in stacked(weights, only.shape[-1]):
+    for pair, _ in stacked(weights, only.shape[-1]):
         if ratio(only, pair.sum(0)) is not None:
             return key.replace("_only", "_twice"), says.replace("only", "twice")
     return mistake
 
 
-def stacked(weights: Iterable[Tensor], k: int) -> list[Tensor]:
-    """The student's kernels as (2, k, k): one of two maps, or two of one map."""
+def stacked(weights: Iterable[Tensor], k: int) -> list[tuple[Tensor, bool]]:
+    """The student's kernels as (2, k, k): one of two maps (True), or two of one map."""
     weights = [w.detach() for w in weights]
     whole = [w.reshape(2, k, k) for w in weights if w.numel() == 2 * k * k and 2 in w.shape]
     single = [w.reshape(k, k) for w in weights if w.numel() == k * k and w.dim() >= 2]
-    return whole + [torch.stack(pair) for pair in permutations(single, 2)]
+    return [(w, True) for w in whole] + [(torch.stack(pair), False) for pair in permutations(single, 2)]
 
 
 def ratio(measured: Tensor, weight: Tensor) -> float | None:
@@ -159,11 +159,11 @@ def ratio(measured: Tensor, weight: Tensor) -> float | None:
 def ratios(kernel: Kernel, weights: Iterable[Tensor]) -> tuple[float, float, str] | None:
     """What the student's kernels of mean and max are multiplied by, and their order; None if they are not found."""
     of_mean, of_max = windows.cut(kernel)
-    for pair in stacked(weights, of_mean.shape[-1]):
+    for pair, one in stacked(weights, of_mean.shape[-1]):
         for mean, most, words in ((0, 1, "[mean; max]"), (1, 0, "[max; mean]")):
             a, b = ratio(of_mean, pair[mean]), ratio(of_max, pair[most])
             if a is not None and b is not None:
-                return a, b, words
+                return a, b, words if one else "one kernel for each map"
     return None
 
 
@@ -177,8 +177,13 @@ def compared(s: Subject, kernel: Kernel, weights: Iterable[Tensor]) -> None:
     if abs(a / b - C) < 1e-3 * C:
         s.trial.refuse("sum_for_mean", f"the kernel of the mean is {C} times your weight: a sum over {C} channels")
     scales = [1.0, *norm_scales(s)]
-    if not any(abs(b - c) < 1e-3 * abs(c) for c in scales) and any(abs(b + c) < 1e-3 * abs(c) for c in scales):
+    if any(abs(b - c) < 1e-3 * abs(c) for c in scales):
+        return
+    if any(abs(b + c) < 1e-3 * abs(c) for c in scales):
         s.trial.refuse("gate_inverted", "the gates fall where your convolution is large: 1 - sigmoid, or a minus sign")
+    alone = [p.item() for p in s.parameters().values() if p.numel() == 1]
+    if len(scales) == 1 and all(abs(p * b - kernel.bias.item()) < 1e-6 for p in alone):  # no weight scales it
+        s.trial.refuse("logits_scaled", f"the logits are {b:.4g} times your convolution")
 
 
 def norm_scales(s: Subject) -> list[float]:

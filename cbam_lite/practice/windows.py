@@ -65,6 +65,12 @@ def above_floor(M: Tensor) -> Tensor:
     return torch.where(M > M.min() + NEAR, logit(M), torch.nan)
 
 
+def leaky(M: Tensor, slope: float) -> Tensor:
+    """z with sigmoid(leaky_relu(z)) = M."""
+    z = logit(M)
+    return torch.where(z < 0, z / slope, z)
+
+
 TWICE = "its gate is twice the sigmoid, so that the module can start as the identity"
 HARD = "its gate is the hard sigmoid relu6(x + 3) / 6, as in MobileNetV3"
 RIGHT: list[tuple[str, Step, Step]] = [
@@ -79,11 +85,12 @@ WRONG: list[tuple[str, Step, Step]] = [
     ("no_sigmoid", lambda M: M, lambda z: z),
     ("no_sigmoid", lambda M: torch.where(M > NEAR, M, torch.nan), torch.relu),
     ("no_sigmoid", lambda M: torch.where(M > NEAR, M.clamp(min=NEAR).log(), torch.nan), torch.exp),
-    ("input_added", lambda M: M - 1, lambda z: 1 + z),
-    ("input_added", lambda M: inside(M - 1, torch.atanh, -1, 1), lambda z: 1 + z.tanh()),
     ("gate_squared", lambda M: logit(M.clamp(min=0).sqrt()), lambda z: z.sigmoid() ** 2),
     ("sigmoid_twice", lambda M: logit(logit(M)), lambda z: z.sigmoid().sigmoid()),
     ("relu_before_sigmoid", above_floor, lambda z: z.relu().sigmoid()),
+    ("relu_before_sigmoid", partial(leaky, slope=0.01), lambda z: fn.leaky_relu(z, 0.01).sigmoid()),
+    ("relu_before_sigmoid", partial(leaky, slope=0.1), lambda z: fn.leaky_relu(z, 0.1).sigmoid()),
+    ("other_gate_function", lambda M: inside(M, lambda z: z, 0, 6), lambda z: z.clamp(0, 6)),
     ("other_gate_function", partial(logit, high=0.5), lambda z: 0.5 * z.sigmoid()),
     ("other_gate_function", partial(logit, low=0.5, high=1.5), lambda z: 0.5 + z.sigmoid()),
     ("other_gate_function", lambda M: inside(M, lambda z: z, 0, 1), lambda z: z.clamp(0, 1)),

@@ -1,4 +1,4 @@
-"""Known mistakes of residual blocks with attention, in words. `stride_ignored` stands in `words_hand`."""
+"""Known mistakes of residual blocks with attention, in words."""
 
 from cbam_lite.practice import words_inserted
 from cbam_lite.practice.answer import Mistake
@@ -343,6 +343,43 @@ MISTAKES: dict[str, Mistake] = {
             "In which order do convolution, norm and ReLU come?",
             "Print the smallest number of the map that enters the second convolution: the ReLU makes it 0.",
             "The branch is conv, norm, ReLU, conv, norm.",
+        ),
+        BLOCK,
+    ),
+    # what every module must do
+    "stride_ignored": Mistake(
+        "the stride is not used where it should be",
+        (
+            "Where in your block does the stride occur?",
+            "Print the shape of F and that of the shortcut for stride 2: both have half the rows and columns of x.",
+            "One convolution of the branch has the stride, and so has the shortcut.",
+        ),
+        AROUND,
+    ),
+    "input_changed": Mistake(
+        "the block changes its input: the shortcut then adds something else than x",
+        (
+            "Is x after the call what it was before?",
+            "Keep x.clone() and compare after each line of forward.",
+            "No relu_, +=, *= and no inplace=True on x itself; on maps that the block has made they are fine.",
+        ),
+        AROUND,
+    ),
+    "not_deterministic": Mistake(
+        "the same input gives two different outputs, in evaluation mode",
+        (
+            "What in your block is random, or remembers the last call?",
+            "Call it twice in evaluation mode and compare after each line.",
+            "Make all weights in __init__; use nn.Dropout, which eval() switches off.",
+        ),
+        BLOCK,
+    ),
+    "detached": Mistake(
+        "gradients do not come through: what stands before cannot learn",
+        (
+            "Which lines stand under no_grad, or use detach() or .data?",
+            "After a backward pass, print the gradient of attention's weights and of x.",
+            "Take out detach(), .data and torch.no_grad().",
         ),
         BLOCK,
     ),

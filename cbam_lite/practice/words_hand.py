@@ -27,6 +27,15 @@ MISTAKES: dict[str, Mistake] = {
         ),
         MAPS,
     ),
+    "input_changed": Mistake(
+        "the function changes the image or the kernels that it was given",
+        (
+            "Are the image and the kernels after the call what they were before?",
+            "Keep image.clone() and compare after each line.",
+            "Write into a map of your own; no *=, += or assignment into image or kernels.",
+        ),
+        NUMBER,
+    ),
     "kernel_flipped": Mistake(
         "the kernel is turned round before the sum: networks compute the cross-correlation, without a flip",
         (
@@ -217,13 +226,12 @@ MISTAKES: dict[str, Mistake] = {
         ),
         MAPS,
     ),
-    "stride_ignored": Mistake(  # of a residual block, too
-        "the stride is not used where it should be",
+    "stride_ignored": Mistake(
+        "the window does not move by the stride",
         (
-            "Where in your code does the stride occur?",
-            "Print how many rows and columns come out for stride 2: about half as many as for stride 1.",
-            "By hand, window (i, j) starts at row i * stride and column j * stride. In a block, one convolution of the "
-            "branch has the stride, and so has the shortcut.",
+            "Your function takes a stride. Where is it used?",
+            "Print the places (row, column) at which windows start, for stride 2.",
+            "Window (i, j) starts at row i * stride and column j * stride.",
         ),
         SIZE,
     ),

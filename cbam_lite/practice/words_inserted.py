@@ -6,6 +6,15 @@ WHY = "book/networks.html#why-before-the-addition"
 INTO = "book/networks.html#into-a-pretrained-network"
 
 MISTAKES: dict[str, Mistake] = {
+    "not_a_function": Mistake(
+        "this is no function (model, attention)",
+        (
+            "What did you hand to `check`: the function, or what it gave?",
+            "Print type(...) of what you hand in: it should be a function.",
+            "Hand in the name without brackets: check(my_insertion, like=...).",
+        ),
+        INTO,
+    ),
     "not_identity": Mistake(
         "the network computes something else, though attention lets every map through unchanged",
         (

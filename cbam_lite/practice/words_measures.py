@@ -234,6 +234,42 @@ ENERGY: dict[str, Mistake] = {
 }
 
 SHARED: dict[str, Mistake] = {
+    "absolute_value": Mistake(
+        "negative values count as if they were positive",
+        (
+            "What does a negative value of a map say: for the class, or against it?",
+            "Try a map whose most negative value is its largest in size.",
+            "Use the values as they are for the peak, and max(x, 0) for a sum; no abs.",
+        ),
+        WHOLE,
+    ),
+    "input_changed": Mistake(
+        "the input is written into",
+        (
+            "Which line changes an input in place: *=, sort(), an index on the left, a name that ends in _?",
+            "Compare the input before and after the call.",
+            "Make a new one, S = S.clamp(min=0), or take a clone() first.",
+        ),
+        "",
+    ),
+    "nan": Mistake(
+        "0 is divided by 0",
+        (
+            "Which line divides, and by what?",
+            "Print the denominator.",
+            "Look for a sum that can be 0 though the answer is known, or for a mask that you made empty.",
+        ),
+        "",
+    ),
+    "not_a_function": Mistake(
+        "a function is expected",
+        (
+            "Did you pass what the function gives, in place of the function?",
+            "Print type(...) of what you pass.",
+            "Write check(mine, ...), without brackets behind mine.",
+        ),
+        "",
+    ),
     "not_a_number": Mistake(
         "one number is expected",
         (

@@ -66,7 +66,13 @@ def test_a_function_with_each_mistake_is_named(key):
 
 
 def test_every_key_has_words():
-    assert {key for key, _ in KNOWN} | {"fixed_kernel_size", "not_a_map", "not_a_function"} <= set(MISTAKES)
+    assert {key for key, _ in KNOWN} | {
+        "square_only",
+        "fixed_kernel_size",
+        "input_changed",
+        "not_a_map",
+        "not_a_function",
+    } <= set(MISTAKES)
 
 
 def test_right_is_the_sum_of_products():

@@ -356,6 +356,11 @@ def before(gate):
     return out
 
 
+def before_of(pool):
+    """A channel gate with another pool in place of the maximum."""
+    return lambda s, x: before(lambda s, a, m: (s.f(a) + s.f(pool(x))).sigmoid())(s, x)
+
+
 together("spatial_reads_F", lambda s, x: x * s.M_c(x) * s.M_s(x))
 together("spatial_reads_F", lambda s, x: x * s.M_c(x) * s.M_s(x), normed=True)
 together("spatial_first", lambda s, x: s.M_s(x) * x * s.M_c(s.M_s(x) * x))
@@ -478,3 +483,111 @@ class ListCBAM(Parts):
     def forward(self, x):
         x = x * self.M_c(x)
         return x * self.hidden[0](d(x)).sigmoid()
+
+
+# ---- where the shapes of the weights say nothing, and other odd ones -------------------------------------------------
+
+
+def two_steps(x, M_c, M_s):
+    x = x * M_c(x)
+    return x * M_s(x)
+
+
+@right("CBAM", "one flat parameter")
+class FlatCBAM(nn.Module):
+    def __init__(self, c, r):
+        super().__init__()
+        self.c, self.h = c, c // r
+        self.w = nn.Parameter(torch.randn(2 * self.c * self.h + 98))
+
+    def descriptors(self, x):
+        return pooled(x)
+
+    def forward(self, x):
+        n = self.c * self.h
+        W_0, W_1, kernel = self.w[:n].view(self.h, -1), self.w[n : 2 * n].view(self.c, -1), self.w[2 * n :]
+        z = sum(fn.linear(fn.linear(p, W_0).relu(), W_1) for p in self.descriptors(x))
+        x = x * z.sigmoid()[..., None, None]
+        return x * fn.conv2d(d(x), kernel.view(1, 2, 7, 7), padding=3).sigmoid()
+
+
+@wrong("CBAM", "added_before_relu")
+class FlatAddedBefore(FlatCBAM):
+    def descriptors(self, x):
+        return [sum(pooled(x))]
+
+
+@right("CBAM", "weight norm in all layers")
+class NormedWeights(Parts):
+    def __init__(self, channels, reduction=16):
+        super().__init__(channels, reduction)
+        norm = torch.nn.utils.parametrizations.weight_norm
+        self.f[0], self.f[2], self.conv = norm(self.f[0]), norm(self.f[2]), norm(self.conv)
+
+    def forward(self, x):
+        return two_steps(x, self.M_c, self.M_s)
+
+
+@right("CBAM", "Conv1d over stacked descriptors")
+class Conv1dCBAM(Parts):
+    def __init__(self, channels, r=4):
+        super().__init__(channels, r)
+        self.f = nn.Sequential(nn.Conv1d(channels, channels // r, 1), nn.ReLU(), nn.Conv1d(channels // r, channels, 1))
+
+    def M_c(self, x):
+        return self.f(torch.stack(pooled(x), 2)).sum(2).sigmoid()[..., None, None]
+
+    def forward(self, x):
+        return two_steps(x, self.M_c, self.M_s)
+
+
+@right("CBAM", "a batch norm without weights, of another eps, and dropout")
+class PlainNorm(Parts):
+    def __init__(self, channels, r=4):
+        super().__init__(channels, r)
+        self.conv = nn.Sequential(nn.Conv2d(2, 1, 3, padding=1), nn.BatchNorm2d(1, eps=1e-3, affine=False))
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x):
+        return two_steps(self.dropout(x), self.M_c, self.M_s)
+
+
+@wrong("CBAM", "gate_per_channel")
+class DepthwiseCBAM(Parts):
+    def __init__(self, channels, r=4):
+        super().__init__(channels, r)
+        self.conv = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
+
+    def forward(self, x):
+        return two_steps(x, self.M_c, lambda x: self.conv(x).sigmoid())
+
+
+@wrong("CBAM", "separate_mlps")
+class TwoSecondLayers(Parts):
+    def __init__(self, channels, r=4):
+        super().__init__(channels, r)
+        self.g = nn.Linear(channels // r, channels)
+
+    def M_c(self, x):
+        a, m = pooled(x)
+        return (self.f(a) + self.g(self.f[:2](m))).sigmoid()[..., None, None]
+
+    def forward(self, x):
+        return two_steps(x, self.M_c, self.M_s)
+
+
+together("gate_squared", lambda s, x: two_steps(x, lambda x: s.M_c(x) ** 2, s.M_s))
+together("gate_squared", lambda s, x: two_steps(x, s.M_c, lambda x: s.M_s(x) ** 2))
+together("tanh_gate", lambda s, x: two_steps(x, s.M_c, lambda x: s.conv(d(x)).tanh()))
+together("relu_before_sigmoid", lambda s, x: two_steps(x, s.M_c, lambda x: fn.leaky_relu(s.conv(d(x)), 0.1).sigmoid()))
+together("other_gate_function", lambda s, x: two_steps(x, s.M_c, lambda x: fn.relu6(s.conv(d(x)))))
+together("logits_scaled", lambda s, x: two_steps(x, s.M_c, lambda x: (s.conv(d(x)) / 4).sigmoid()))
+together("logits_scaled", before(lambda s, a, m: (s.f(a) / 4 + s.f(m) / 4).sigmoid()))
+together("channels_permuted", before(lambda s, a, m: (s.f(a) + s.f(m)).roll(1, 1).sigmoid()))
+together("other_pool", before_of(lambda x: x.flatten(2).topk(5).values.mean(2)))
+together("gates_maximum", lambda s, x: x * torch.maximum(s.M_c(x), s.M_s(x)))
+together(
+    "spatial_before_sigmoid",
+    lambda s, x: x * (1 + (sum(map(s.f, pooled(x)))[..., None, None] + s.conv(d(x))).sigmoid()),
+)
+together("no_channel_gate", lambda s, x: two_steps(x, lambda x: s.M_c(x).mean(1, True), s.M_s))
