@@ -34,30 +34,37 @@ def taken_apart(s: Subject, F: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return wide, far, M_s
 
 
-def spatial_kernel(s: Subject) -> Kernel | None:
-    """The kernel of the spatial gate, if that is a sigmoid of a convolution of F' = M_c F; None if it is not."""
-    largest = max(taken_apart(s, 1e4 * s.maps(seed))[2].max().item() for seed in (41, 42))
+def spatial_kernel(s: Subject) -> tuple[Kernel, float] | None:
+    """The kernel, if the spatial gate is a sigmoid of a convolution of F' = M_c F, and the largest R; else None.
+
+    The largest R is 1; or 2 or 4, where gates are twice the sigmoid so that the module can start as the identity.
+    """
+    extremes = [taken_apart(s, 1e4 * s.maps(seed)) for seed in (41, 42)]
+    largest = max(M_s.max().item() for _, _, M_s in extremes)
+    high = max((M_c * M_s).max().item() for _, M_c, M_s in extremes)
+    if not any(abs(high - n) < 1e-6 for n in (1, 2, 4)):
+        return None
     pairs: Pairs = []
-    for F in (s.maps(43), s.maps(44, size=(7, 6))):
+    for F in (s.maps(43), s.maps(44, size=(7, 6)), 0.2 * s.maps(45)):
         wide, M_c, M_s = taken_apart(s, F)
-        pairs.append((M_c * largest * wide, M_s / largest))
+        pairs.append((M_c * largest / high * wide, M_s / largest))
     found = windows.first_fit(windows.readings(right=True), pairs)
-    return found[1] if found is not None and found[0].key == "" else None
+    return (found[1], high) if found is not None and found[0].key == "" else None
 
 
 class ChannelGate(nn.Module):
     """M_c (B, C, 1, 1) of a CBAM whose spatial kernel is known, for any map.
 
     R = u v w with v and w known up to the factor u of each image: M_c = u v, and M_s = w / u is the sigmoid of the
-    convolution of u v F. One unknown, H W equations.
+    convolution of u v F. One unknown, H W equations. `high` is the largest R; M_c comes out between 0 and 1.
     """
 
-    def __init__(self, module: nn.Module, kernel: Kernel) -> None:
+    def __init__(self, module: nn.Module, kernel: Kernel, high: float = 1.0) -> None:
         super().__init__()
-        self.module, self.kernel = module, kernel
+        self.module, self.kernel, self.high = module, kernel, high
 
     def forward(self, F: Tensor) -> Tensor:
-        R = self.module(F) / F
+        R = self.module(F) / F / self.high
         best = R.abs().amax((2, 3)).argmax(1)
         w = R[torch.arange(len(R)), best].flatten(1)  # (B, HW): of the channel whose gate is the largest
         place = w.argmax(1)[:, None, None].expand(-1, R.shape[1], 1)
@@ -97,7 +104,7 @@ class Alone(Subject):
 
 def channel_subject(s: Subject, names: Iterable[str]) -> Subject | None:
     """The channel gate alone; None where the spatial gate is not understood."""
-    kernel = spatial_kernel(s)
-    if kernel is None:
+    found = spatial_kernel(s)
+    if found is None:
         return None
-    return Alone(s.trial, ChannelGate(s.module, kernel), s.channels, s.made, "gate", s.notes, frozenset(names))
+    return Alone(s.trial, ChannelGate(s.module, *found), s.channels, s.made, "gate", s.notes, frozenset(names))

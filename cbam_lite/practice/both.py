@@ -114,10 +114,11 @@ def closed(s: Subject) -> None:
 
 def influences(s: Subject) -> tuple[set[str], set[str]]:
     """The names of the weights that change how channels differ, and of those that change how places differ."""
-    F = s.maps(5)
+    F = s.maps(5, batch=4, size=(4, 7))
+    F = torch.cat([F, -F])  # a hidden unit that is silent for one is awake for the other
     channels, places, _ = patterns(s.R(F))
     on_channels, on_places = set(), set()
-    for name, weight in s.parameters().items():
+    for name, weight in s.module.named_parameters():
         with torch.no_grad():
             kept = weight.detach().clone()
             weight.mul_(1.03125).add_(0.01)
@@ -149,7 +150,7 @@ def first(names: set[str]) -> str:
 def measured(s: Subject, say: bool) -> Parts:
     """The channel gate's formula with the student's weights, and the spatial gate's kernel; else a refusal."""
     names, _ = influences(s)
-    own = s.parameters()
+    own: dict[str, Tensor] = dict(s.module.named_parameters())
     given = [s.maps(0, batch=4), 5 * s.maps(4, size=(6, 7)), 0.2 * s.maps(5, size=(8, 9))]
     pairs = [(F, s.R(F)) for F in given]
     if say:

@@ -103,7 +103,7 @@ def convolution(
     mistake = windows.shape_mistake(kernel)
     if mistake is not None:
         s.trial.refuse(*by_weights(mistake, kernel, weights))
-    compared(s, kernel, weights)
+    compared(s, reading, kernel, weights)
     return reading, kernel
 
 
@@ -167,7 +167,7 @@ def ratios(kernel: Kernel, weights: Iterable[Tensor]) -> tuple[float, float, str
     return None
 
 
-def compared(s: Subject, kernel: Kernel, weights: Iterable[Tensor]) -> None:
+def compared(s: Subject, reading: Reading, kernel: Kernel, weights: Iterable[Tensor]) -> None:
     """The measured kernel against the student's weights: a sum in place of the mean, 1 - sigmoid."""
     found = ratios(kernel, weights)
     if found is None:
@@ -177,12 +177,16 @@ def compared(s: Subject, kernel: Kernel, weights: Iterable[Tensor]) -> None:
     if abs(a / b - C) < 1e-3 * C:
         s.trial.refuse("sum_for_mean", f"the kernel of the mean is {C} times your weight: a sum over {C} channels")
     scales = [1.0, *norm_scales(s)]
+    if reading.key == windows.TWICE:  # M_c may be twice the sigmoid, too: then F' is twice as large as we took it for
+        scales += [2 * c for c in scales]
     if any(abs(b - c) < 1e-3 * abs(c) for c in scales):
         return
     if any(abs(b + c) < 1e-3 * abs(c) for c in scales):
         s.trial.refuse("gate_inverted", "the gates fall where your convolution is large: 1 - sigmoid, or a minus sign")
+    if reading.key == windows.HARD and any(abs(b - slope) < 1e-3 for slope in (6.0, 1.2)):  # clamp(z, 0, 1), Keras
+        s.trial.refuse("other_gate_function", f"the gate rises by {b / 6:.2g} for each 1 of your convolution")
     alone = [p.item() for p in s.parameters().values() if p.numel() == 1]
-    if len(scales) == 1 and all(abs(p * b - kernel.bias.item()) < 1e-6 for p in alone):  # no weight scales it
+    if not norm_scales(s) and all(abs(p * b - kernel.bias.item()) < 1e-6 for p in alone):  # no weight scales it
         s.trial.refuse("logits_scaled", f"the logits are {b:.4g} times your convolution")
 
 

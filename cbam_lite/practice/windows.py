@@ -93,7 +93,6 @@ WRONG: list[tuple[str, Step, Step]] = [
     ("other_gate_function", lambda M: inside(M, lambda z: z, 0, 6), lambda z: z.clamp(0, 6)),
     ("other_gate_function", partial(logit, high=0.5), lambda z: 0.5 * z.sigmoid()),
     ("other_gate_function", partial(logit, low=0.5, high=1.5), lambda z: 0.5 + z.sigmoid()),
-    ("other_gate_function", lambda M: inside(M, lambda z: z, 0, 1), lambda z: z.clamp(0, 1)),
 ]
 
 

@@ -132,14 +132,12 @@ FORMULAS = list(wrong_arrangements(CBAM(C, 4).double()))
 def test_arrangements_are_told_apart(n: int) -> None:
     """Each arrangement, computed with weights of ours, is found under its own key."""
     g = torch.Generator().manual_seed(n)
-    shapes = {"W_0": (4, C), "W_1": (C, 4)}
-    kernels = {2: (1, 2, 7, 7), "C": (C, 1, 7, 7)}
-    wanted = FORMULAS[n].needs["kernel"]
-    shape = kernels[wanted[0]] if len(wanted) == 3 else tuple(C if w == "C" else 7 if w == "k" else w for w in wanted)
-    given = [torch.randn(s, generator=g, dtype=torch.float64) / 4 for s in (*shapes.values(), shape)]
+    sizes: dict[Any, int] = {"C": C, "k": 7, 1: 1, 2: 2}
+    shape = [sizes[letter] for letter in FORMULAS[n].needs["kernel"]]
+    given = [torch.randn(s, generator=g, dtype=torch.float64) / 4 for s in ([4, C], [C, 4], shape)]
     s = subject_of(CBAM(C, 4))
     F = s.maps(0)
-    weights = {"W_0": given[0], "W_1": given[1], "kernel": given[2][0] if len(wanted) == 3 else given[2]}
+    weights = dict(zip(("W_0", "W_1", "kernel"), given, strict=True))
     R = FORMULAS[n].gates(F, weights).expand_as(F)
     found = matching(FORMULAS, given, [(F, R)], C=C)
     assert found is not None
@@ -148,8 +146,10 @@ def test_arrangements_are_told_apart(n: int) -> None:
 
 def test_the_spatial_gate_is_found_without_the_channel_gate() -> None:
     s, F, M_c, M_s = parts({"kernel_size": 5, "bn": False, "conv_bias": True})
-    kernel = apart.spatial_kernel(s)
-    assert kernel is not None
+    found = apart.spatial_kernel(s)
+    assert found is not None
+    kernel, high = found
+    assert high == pytest.approx(1)
     module: Any = s.module
     torch.testing.assert_close(windows.cut(kernel), module.spatial_attention.conv.weight[0].detach(), atol=1e-7, rtol=0)
     torch.testing.assert_close(kernel.bias, module.spatial_attention.conv.bias[0].detach(), atol=1e-7, rtol=0)
@@ -163,7 +163,7 @@ def test_the_channel_gate_alone_is_judged_as_any_other() -> None:
     module: Any = CBAM.paper(24, 4)
     layers = module.channel_attention
     for layer in (layers.W_0, layers.W_1):
-        nn.utils.parametrizations.weight_norm(layer)  # type: ignore[no-untyped-call]
+        nn.utils.parametrizations.weight_norm(layer)
     s = subject_of(module)
     s.channels = 24
     names, _ = both.influences(s)
@@ -173,6 +173,17 @@ def test_the_channel_gate_alone_is_judged_as_any_other() -> None:
     formula, weights = found
     with torch.no_grad():
         torch.testing.assert_close(formula.gates(F, weights), layers.attention(F), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("init", ["default", "identity"])
+def test_gates_of_up_to_two_are_taken_apart_too(init: Any) -> None:
+    s, F, M_c, M_s = parts({"bn": False, "init": init})
+    found = apart.spatial_kernel(s)
+    assert found is not None
+    high = {"default": 1, "identity": 4}[init]
+    assert found[1] == pytest.approx(high)
+    with torch.no_grad():
+        torch.testing.assert_close(apart.ChannelGate(s.module, *found)(F), M_c / high**0.5, atol=1e-8, rtol=0)
 
 
 def test_where_the_spatial_gate_is_not_understood_nothing_is_taken_apart() -> None:
@@ -200,3 +211,11 @@ def test_the_layouts_fit_the_channels_of_the_channel_judge() -> None:
     assert both.MATRICES == ((channel.UNITS, channel.C), (channel.C, channel.UNITS))
     assert cbam_lite.CBAM(channel.C, channel.R).channel_attention.W_0.weight.shape[0] == channel.UNITS
     assert isinstance(FORMULAS[0], Formula)
+
+
+@pytest.mark.parametrize("channels", [4, 16, 32])
+def test_one_hidden_unit_is_enough(channels: int) -> None:
+    """It is silent for many maps: its weights must not be taken for unused ones."""
+    for seed in range(3):
+        torch.manual_seed(seed)
+        assert check(CBAM(channels, channels), like="CBAM").passed

@@ -130,24 +130,34 @@ def test_the_measured_kernel_is_compared_with_the_weights(of_mean: float, of_max
     measured = Kernel(torch.stack([of_mean * weight[0], of_max * weight[1]]), torch.tensor(0.0))
     s = subject_of(cbam_lite.SpatialAttention(8, bn=False))
     if key is None:
-        spatial.compared(s, measured, [weight[None]])
+        spatial.compared(s, RIGHT_ONES[0], measured, [weight[None]])
         return
     with pytest.raises(Refused) as refused:
-        spatial.compared(s, measured, [weight[None]])
+        spatial.compared(s, RIGHT_ONES[0], measured, [weight[None]])
     assert refused.value.key == key
+
+
+def test_a_clipped_gate_is_a_hard_sigmoid_of_other_logits() -> None:
+    weight = kernel(5).weight
+    s = subject_of(cbam_lite.SpatialAttention(8, bn=False))
+    with pytest.raises(Refused) as refused:
+        spatial.compared(s, RIGHT_ONES[3], Kernel(6 * weight, torch.tensor(-3.0)), [weight])
+    assert refused.value.key == "other_gate_function"
 
 
 def test_the_order_of_the_two_maps_is_read_from_the_weights() -> None:
     weight = kernel(5).weight
     of = Kernel(weight, torch.tensor(0.0))
-    assert spatial.ratios(of, [weight[None]]) == (pytest.approx(1), pytest.approx(1), "[mean; max]")
-    assert spatial.ratios(of, [weight.flip(0)[None]]) == (pytest.approx(1), pytest.approx(1), "[max; mean]")
-    assert spatial.ratios(of, [weight[1], 2 * weight[0]]) == (
-        pytest.approx(0.5),
-        pytest.approx(1),
-        "one kernel for each map",
-    )
-    assert spatial.ratios(of, [torch.randn(1, 2, 5, 5, dtype=torch.float64)]) is None
+    for weights, expected in (
+        ([weight[None]], (1, 1, "[mean; max]")),
+        ([weight.flip(0)[None]], (1, 1, "[max; mean]")),
+        ([weight[1], 2 * weight[0]], (0.5, 1, "one kernel for each map")),
+    ):
+        found = spatial.ratios(of, weights)
+        assert found is not None
+        assert found[:2] == pytest.approx(expected[:2])
+        assert found[2] == expected[2]
+    assert spatial.ratios(of, [kernel(5, seed=9).weight]) is None
 
 
 class GateOnly(nn.Module):

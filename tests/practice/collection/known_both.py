@@ -151,6 +151,8 @@ spatial("no_padding", lambda x, f: f(d(x)).sigmoid(), padding=0)
 spatial("even_kernel_shift", lambda x, f: f(fn.pad(d(x), (1, 2, 1, 2))).sigmoid(), kernel=4, padding=0)
 spatial("detached", lambda x, f: f(d(x.detach())).sigmoid())
 spatial("channels_not_pooled", lambda x, f: f(x[:, :2]).sigmoid())
+spatial("other_gate_function", lambda x, f: f(d(x)).clamp(0, 1))
+spatial("logits_scaled", lambda x, f: (3 * f(d(x))).sigmoid())
 spatial("pooled_over_places", lambda x, f: f(d(x)).mean((2, 3), keepdim=True).sigmoid())
 
 
@@ -591,3 +593,36 @@ together(
     lambda s, x: x * (1 + (sum(map(s.f, pooled(x)))[..., None, None] + s.conv(d(x))).sigmoid()),
 )
 together("no_channel_gate", lambda s, x: two_steps(x, lambda x: s.M_c(x).mean(1, True), s.M_s))
+
+
+@right("CBAM", "only the channel gate reaches 2")
+class HalfIdentity(Parts):
+    def forward(self, x):
+        return two_steps(x, lambda x: 2 * self.M_c(x), self.M_s)
+
+
+@right("CBAM", "only the spatial gate reaches 2")
+class OtherHalfIdentity(Parts):
+    def forward(self, x):
+        return two_steps(x, self.M_c, lambda x: 2 * self.M_s(x))
+
+
+@right("CBAM", "identity start and weight norm")
+class NormedIdentity(NormedWeights):
+    def forward(self, x):
+        return two_steps(x, lambda x: 2 * self.M_c(x), lambda x: 2 * self.M_s(x))
+
+
+@right("CBAM", "one bias, pools by view, ReLU in place")
+class ViewPools(nn.Module):
+    def __init__(self, c=64, reduction=16):
+        super().__init__()
+        h = c // reduction
+        self.mlp = nn.Sequential(nn.Conv2d(c, h, 1), nn.ReLU(inplace=True), nn.Conv2d(h, c, 1, bias=False))
+        self.conv = nn.Conv2d(2, 1, 7, padding=3)
+
+    def forward(self, x):
+        b, c, h, w = x.shape
+        flat = x.view(b, c, -1)
+        x = x * (self.mlp(flat.mean(-1).view(b, c, 1, 1)) + self.mlp(flat.max(-1)[0].view(b, c, 1, 1))).sigmoid()
+        return x * self.conv(d(x)).sigmoid()
