@@ -4,10 +4,10 @@
     python experiments/confusion.py --store    and stores them for the chapter, as cbam_lite/results/checks.csv
 
 Two collections: "known" was at hand while the checker was written. "fresh" was written by others who did not know it.
-The rows of "fresh, first" are those of the first measurement with the fresh ones (--first), before anything that they
-showed was mended; only they say how the checker does with implementations that it has never met. They are kept, and what
-is written later joins them by its own first measurement. (The judges of convolutions, blocks and insertion were written with
-`fresh_blocks.py` in sight, so its rows are left out there.)
+The rows of "fresh, first" are those of a first measurement (--first), before anything that these showed was
+mended; only they say how the checker does with what it has never met. They are kept, and what is written later joins
+them by its own first measurement. (The judges of convolutions, blocks and insertion were written with `fresh_blocks.py`
+in sight, so its rows are left out there.)
 """
 
 import argparse

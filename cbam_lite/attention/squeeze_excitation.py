@@ -33,7 +33,7 @@ class SqueezeExcitation(nn.Module):
 
     with :math:`\\delta` the ReLU and :math:`\\sigma` the gate function.
 
-    Few hidden units may all start silent: then the ReLU gives 0 for every image, and neither W_1 nor W_2 learns. On maps
+    Few hidden units may all start silent: the ReLU gives 0 for every image, and W_1 and W_2 do not learn. On maps
     ``torch.rand(8, 16, 8, 8)`` that befell 87 of 200 seeds with one unit (16 channels, r = 16), 37 with two and 9 with
     four. For narrow maps take ``reduction=4`` or ``hidden=4``, at least.
 

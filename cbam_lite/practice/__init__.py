@@ -2,20 +2,21 @@
 
 Read in this order:
 
-1. `answer`: what the checker says.
-2. `trial`: the measuring stand: a copy, weights far from zero, inputs of ours, nothing changed behind.
-3. `subject`: from a class, a factory, a module or a function to a module on that stand; `gates`: what every gate
-   must do.
-4. `weights`: which of the student's weights is which of the paper's? `formulas`: the channel gates, right and with one
-   thing wrong; `network`: an MLP measured from outside; `structure`: what a gate reads, where no formula fits. Then
-   `channel` (SE, channel attention), `eca`, `spatial`, `both` (CBAM): one judge for each module of part 1.
-5. `blocks`: a residual block with attention, and attention inserted into a network.
-6. `hand`: a convolution by hand.
-7. `hypotheses`: right and wrong maps; `maps`: Grad-CAM as a function of activations and gradients; `probe_network`,
-   `calling`, `end_to_end`: Grad-CAM from a model and images.
-8. `mismeasures`, `misaverages`: right and wrong scores; `measures`: pointing, energy, IoU, average precision.
-9. `words_gates`, `words_channel`, `words_places`, `words_blocks`, `words_hand`, `words_maps`, `words_end_to_end`,
-   `words_measures`, `words_overlap`: the known mistakes, three hints each.
-10. `judging`: `check`, which asks the right judge; `__main__`, the same as a command for other graders.
-11. `exercises`: `check_answer`, for the exercises of the chapters.
+1. `answer`: what the checker says. `trial`: the measuring stand, which leaves nothing changed behind. `judging`:
+   `check`, which asks the right judge; `__main__`, the same as a command for other graders.
+2. A convolution: `wrong_convolutions`: right and wrong sums of products; `hand`: the judge.
+3. Gates: `subject`: from a class, a factory, a module or a function to a module on the stand; `gates`: what every gate
+   must do; `weights`: which of the student's weights is which of the paper's; `formulas`: the channel gates, right and
+   with one thing wrong; `network`: an MLP measured from outside; `structure`: what a gate reads, where no formula fits;
+   `channel` and `eca`: the judges.
+4. Places: `windows`: a convolution measured from outside; `spatial`: the judge. `arrangements`: two gates put together
+   wrongly; `apart`: the channel gate of a CBAM alone; `both`: the judge of CBAM.
+5. Networks: `block_maker` and `probes`: a block with an attention of ours inside; `blocks`: the judge. `plain_resnets`
+   and `inserted`: attention put into networks of ours.
+6. Maps: `wrong_maps`: right and wrong ones; `maps`: Grad-CAM as a function of activations and gradients;
+   `probe_network`, `calling`, `end_to_end`: Grad-CAM from a model and images.
+7. Scores: `wrong_scores`, `wrong_averages`: right and wrong ones; `measures`: the judges.
+8. The known mistakes, with three hints each: `words_hand`, `words_gates`, `words_channel`, `words_places`,
+   `words_blocks`, `words_inserted`, `words_maps`, `words_end_to_end`, `words_measures`, `words_overlap`.
+9. `exercises`: `check_answer`, for the exercises of the chapters.
 """

@@ -50,10 +50,15 @@ def cbam(trial: Trial, thing: Any) -> str:
     two_gates(s)
     trial.tries("the weights of the channel gate change the spatial gate, not the other way round: channels come first")
     order(s)
+    kernels = []
     for seed in (1, 2):
         shake(s.module, seed)
         parts = measured(s, say=seed == 1)
         agree(s, parts)
+        kernels.append(parts.kernel.weight)
+    if close(kernels[0], kernels[1]):
+        says = "two draws of all weights among module.parameters() leave the convolution of the spatial gate as it is"
+        s.trial.refuse("weights_not_registered", f"{says}: an optimiser will not see it")
     trial.tries(f"the hidden layer has C / r units, fewer than C = {s.channels}")
     channel.waist(s, thing, parts.weights)
     first, *rest = channel.convention(s, parts.formula, parts.weights).split("; ")

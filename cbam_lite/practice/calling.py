@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from cbam_lite.practice.hypotheses import as_maps, fit
 from cbam_lite.practice.probe_network import CLASSES, H, W, predicted, probe, right_maps
 from cbam_lite.practice.trial import Refused, Trial
+from cbam_lite.practice.wrong_maps import as_maps, fit
 
 # What students call the four things. The order matters where the names say nothing.
 ROLES = {

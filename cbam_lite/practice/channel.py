@@ -134,6 +134,8 @@ def unlike(s: Subject, pair: tuple[Tensor, Tensor], equation: Equation) -> None:
     """Refuse an MLP of other numbers than W_0 and W_1, if the module's weights are plainly those two."""
     F, M = pair
     right = next(equation.right())
+    if any(p.dim() > 1 and p.numel() == len(p) > 1 for p in s.parameters().values()):
+        return  # lengths and directions (weight norm) are not W_0, W_1 and biases, though their shapes fit
     for weights in assignments(s.parameters().values(), right.needs, C=s.channels):
         expected, z = (torch.logit(gates[:, :, 0, 0]) for gates in (right.gates(F, weights), M))
         says = f"the first logits of the first image are {three(z[0, :3])}, with your weights {three(expected[0, :3])}"

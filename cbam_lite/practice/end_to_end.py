@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cbam_lite.practice import hypotheses
+from cbam_lite.practice import wrong_maps
 from cbam_lite.practice.calling import Way, as_function, asked_classes, call, chosen, maps_of, roles
-from cbam_lite.practice.hypotheses import convention, fit
-from cbam_lite.practice.probe_network import H, Probe, W, pictures, predicted, probe, right_maps, wrong_maps
+from cbam_lite.practice.probe_network import H, Probe, W, mistaken_maps, pictures, predicted, probe, right_maps
 from cbam_lite.practice.trial import Refused, Trial
+from cbam_lite.practice.wrong_maps import convention, fit
 
 TOLERANCE = 1e-3  # float32 all the way, and gradients that cancel
 
@@ -30,7 +30,7 @@ def judged_shape(trial: Trial, m: Tensor, right: Tensor) -> None:
     trial.refuse("wrong_axes" if swapped else "wrong_shape", says)
 
 
-def judged_values(trial: Trial, thing: Any, m: Tensor, x: Tensor, c: Tensor, way: Way) -> hypotheses.Fit:
+def judged_values(trial: Trial, thing: Any, m: Tensor, x: Tensor, c: Tensor, way: Way) -> wrong_maps.Fit:
     """How the maps come from the right ones, or a refusal that names the mistake."""
     if not bool(torch.isfinite(m).all()):
         trial.refuse("nan", f"{int((~torch.isfinite(m)).sum())} of {m.numel()} values are NaN or infinite")
@@ -39,12 +39,12 @@ def judged_values(trial: Trial, thing: Any, m: Tensor, x: Tensor, c: Tensor, way
     if not found and not bool(m.any()):
         trial.refuse("all_zero", "all values of all maps are 0")
     if not found:
-        key = hypotheses.name(m, right, wrong_maps(x, c, way.together), TOLERANCE)
+        key = wrong_maps.name(m, right, mistaken_maps(x, c, way.together), TOLERANCE)
         if not key:
             model = probe()
             maps_of(trial, thing, model, x, "block2", c, way)
             judged_model(trial, model)
-            key = hypotheses.name(m, right, wrong_maps(x, c, way.together, twice=True), TOLERANCE)
+            key = wrong_maps.name(m, right, mistaken_maps(x, c, way.together, twice=True), TOLERANCE)
         near = [max(correlation(a, L), correlation(a, L.relu())) for a, L in zip(m, right, strict=True)]
         says = ", ".join(f"{r:.2f}" for r in near)
         trial.refuse(key, f"correlation of each map with the right one: {says}; up to a positive factor they are equal")

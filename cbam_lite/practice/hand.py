@@ -1,7 +1,7 @@
 """A convolution by hand: the student's function on cases that tell mistakes apart.
 
-A convolution is linear and has no weights of its own, so a few cases prove it: each mistake of `mishand` gives another
-map than the right one in some of them.
+A convolution is linear and has no weights of its own, so a few cases prove it: each mistake of
+`wrong_convolutions` gives another map than the right one in some of them.
 """
 
 import inspect
@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cbam_lite.practice.mishand import KNOWN, Inputs, Map, right
 from cbam_lite.practice.trial import Refused, Trial
+from cbam_lite.practice.wrong_convolutions import KNOWN, Inputs, Map, right
 
 TOLERANCE = 1e-5  # a student may compute in float32
 NAMES = {

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from cbam_lite.practice import hypotheses
+from cbam_lite.practice import wrong_maps
 from cbam_lite.practice.end_to_end import grad_cam as grad_cam  # the judge of "Grad-CAM"
-from cbam_lite.practice.hypotheses import METHODS, as_maps, as_tensor, convention, fit
 from cbam_lite.practice.trial import Refused, Trial
+from cbam_lite.practice.wrong_maps import METHODS, as_maps, as_tensor, convention, fit
 
 B, C, H, W = 3, 4, 5, 7
 TOLERANCE = 1e-4  # of the map's peak, so that float32 inside is no mistake
@@ -68,7 +68,7 @@ def called(trial: Trial, thing: Any, A: Tensor, G: Tensor, form: Form) -> Tensor
 
 def chosen(trial: Trial, thing: Any, A: Tensor, G: Tensor) -> tuple[Form, Tensor]:
     """The first form that gives a map for each image, one that passes before one that does not; or the first answer."""
-    right = hypotheses.grad_cam(A, G)
+    right = wrong_maps.grad_cam(A, G)
     usable: list[tuple[Form, Tensor]] = []
     others: list[tuple[Form, Tensor]] = []
     errors: list[Refused] = []
@@ -91,7 +91,7 @@ def chosen(trial: Trial, thing: Any, A: Tensor, G: Tensor) -> tuple[Form, Tensor
 
 def one_for_all(m: Tensor, A: Tensor, G: Tensor) -> str:
     """The key of the mistake by which a batch gives one map, if it does: the first image's, or a mean."""
-    right = hypotheses.grad_cam(A, G)
+    right = wrong_maps.grad_cam(A, G)
     if m.dim() < 2 or m.shape[-2:] != right.shape[-2:] or m.numel() != right[0].numel():
         return ""
     pooled = (G.mean((0, 2, 3))[None, :, None, None] * A).sum(1)
@@ -102,7 +102,7 @@ def one_for_all(m: Tensor, A: Tensor, G: Tensor) -> str:
 
 def judged_shape(trial: Trial, m: Tensor, A: Tensor, G: Tensor) -> None:
     """Refuse what is no map for each image."""
-    right = hypotheses.grad_cam(A, G)
+    right = wrong_maps.grad_cam(A, G)
     if m.shape == right.shape:
         return
     says = f"{tuple(m.shape)} came back, right is {tuple(right.shape)}"
@@ -114,14 +114,14 @@ def judged_shape(trial: Trial, m: Tensor, A: Tensor, G: Tensor) -> None:
     trial.refuse("wrong_axes" if m.dim() >= 2 and axes else "wrong_shape", says)
 
 
-def judged_values(trial: Trial, m: Tensor, A: Tensor, G: Tensor) -> hypotheses.Fit:
+def judged_values(trial: Trial, m: Tensor, A: Tensor, G: Tensor) -> wrong_maps.Fit:
     """How the maps come from A and G, or a refusal that names the mistake."""
     if not bool(torch.isfinite(m).all()):
         trial.refuse("nan", f"{int((~torch.isfinite(m)).sum())} of {m.numel()} values are NaN or infinite")
-    right = hypotheses.grad_cam(A, G)
+    right = wrong_maps.grad_cam(A, G)
     found = fit(m, right, TOLERANCE, ("relu", "signed"))
     if not found:
-        key = hypotheses.name(m, right, ((key, method(A, G)) for key, method in METHODS), TOLERANCE)
+        key = wrong_maps.name(m, right, ((key, method(A, G)) for key, method in METHODS), TOLERANCE)
         row, column = divmod(int(right[0].argmax()), right.shape[2])
         trial.refuse(
             key,

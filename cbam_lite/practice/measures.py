@@ -1,6 +1,6 @@
 """Does a map lie on the object, do two boxes agree, how good is a detector? Scores, on cases that tell mistakes apart.
 
-A score is one number, so there is nothing to take apart. The cases are chosen such that each mistake of `mismeasures`
+A score is one number, so there is nothing to take apart. The cases are chosen such that each mistake of `wrong_scores`
 gives another number than the right score in some of them, and no two mistakes give the same in all.
 """
 
@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cbam_lite.practice.misaverages import AVERAGE_PRECISION, RULES
-from cbam_lite.practice.mismeasures import BOX_IOU, ENERGY, MASK_IOU, POINTING, Values, valued
 from cbam_lite.practice.trial import Refused, Trial
+from cbam_lite.practice.wrong_averages import AVERAGE_PRECISION, RULES
+from cbam_lite.practice.wrong_scores import BOX_IOU, ENERGY, MASK_IOU, POINTING, Values, valued
 
 TOLERANCE = 1e-5  # a student may compute in float32, or add 1e-6 to a denominator
 

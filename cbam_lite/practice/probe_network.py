@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cbam_lite.practice import hypotheses
+from cbam_lite.practice import wrong_maps
 
 IMAGES, CLASSES, H, W = 3, 5, 8, 11
 WEIGHTS = 442  # a seed with which the maps of the images below have both signs, and two classes are predicted
@@ -109,7 +109,7 @@ def pair(x: Tensor, c: Tensor, score: Score, train: bool = False, last: int = 2)
 
 def right_maps(x: Tensor, c: Tensor | None, last: int = 2) -> Tensor:
     """Signed maps (B, h, w); of the predicted classes where none are given."""
-    return hypotheses.grad_cam(*pair(x, predicted(x) if c is None else c, of, last=last))
+    return wrong_maps.grad_cam(*pair(x, predicted(x) if c is None else c, of, last=last))
 
 
 def predicted(x: Tensor) -> Tensor:
@@ -117,23 +117,23 @@ def predicted(x: Tensor) -> Tensor:
         return probe().eval()(x).argmax(1)
 
 
-def wrong_maps(x: Tensor, c: Tensor, together: bool, twice: bool = False) -> list[tuple[str, Tensor]]:
+def mistaken_maps(x: Tensor, c: Tensor, together: bool, twice: bool = False) -> list[tuple[str, Tensor]]:
     """Each mistake with its maps (B, h, w): one at a time, or, `twice`, a wrong method with a wrong score or mode.
 
     `together` says that the images run as one batch, which matters in train mode and where images mix.
     """
     if not together:
-        lists = [wrong_maps(x[b : b + 1], c[b : b + 1], True, twice) for b in range(len(x))]
+        lists = [mistaken_maps(x[b : b + 1], c[b : b + 1], True, twice) for b in range(len(x))]
         return [(rows[0][0], torch.cat([m for _, m in rows])) for rows in zip(*lists, strict=True)]
     pairs = [(key, pair(x, c, score)) for key, score in SCORES]
     train = [pair(x, c, score, train=True) for _, score in SCORES]
     if twice:
         usual = {key: p for key, p in reversed(pairs) if key}  # of each key the first
-        scored = [(key, method(*p)) for key, p in usual.items() for _, method in hypotheses.METHODS]
-        return scored + [("train_mode", method(*train[0])) for _, method in hypotheses.METHODS]
-    found = [(key, method(*pairs[0][1])) for key, method in hypotheses.METHODS]
-    found += [(key, hypotheses.grad_cam(*p)) for key, p in pairs if key]
-    found += [("train_mode", hypotheses.grad_cam(*p)) for p in train]
+        scored = [(key, method(*p)) for key, p in usual.items() for _, method in wrong_maps.METHODS]
+        return scored + [("train_mode", method(*train[0])) for _, method in wrong_maps.METHODS]
+    found = [(key, method(*pairs[0][1])) for key, method in wrong_maps.METHODS]
+    found += [(key, wrong_maps.grad_cam(*p)) for key, p in pairs if key]
+    found += [("train_mode", wrong_maps.grad_cam(*p)) for p in train]
     others = [right_maps(x, c, last) for last in (1, 3, 4)]
     found += [("wrong_layer", resized(L)) for m in others for L in (m, m.relu())]
     return found + [("input_gradient", m) for m in saliencies(x, c)]

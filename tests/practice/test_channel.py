@@ -47,7 +47,7 @@ def test_right_ones_pass_and_wrong_ones_are_named(entry: Entry) -> None:
         ("ECA", EfficientChannelAttention(64, gate="hardsigmoid"), "hard sigmoid"),
         ("ECA", EfficientChannelAttention(64, init="identity"), "twice the sigmoid"),
         ("ECA", known_channel_more.EcaBias, "with a bias"),
-        ("SE", known_channel_more.AtLeast, "the hidden layer has 16 units; C / r is 6"),
+        ("SE", known_channel_more.NotLessThan, "the hidden layer has 16 units; C / r is 6"),
         ("SE", known_channel_more.Vision, "the second number is that of the hidden units"),
         ("SE", known_channel_more.Normed, "with a batch norm in the MLP"),
     ],

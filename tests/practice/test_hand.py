@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from cbam_lite import check
 from cbam_lite.practice.hand import CASES, FORMS, SMALLER, agree, answer, inputs_of, options_of, swapped, value
-from cbam_lite.practice.mishand import KNOWN, Inputs, right, windows
 from cbam_lite.practice.trial import Refused, Trial
 from cbam_lite.practice.words_hand import MISTAKES
+from cbam_lite.practice.wrong_convolutions import KNOWN, Inputs, right, windows
 
 MINE = [entry for entry in ENTRIES if entry.name.startswith("known_hand.")]
 

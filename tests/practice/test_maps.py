@@ -9,11 +9,11 @@ from collection.entries import ENTRIES, Entry
 from torch import Tensor
 
 from cbam_lite.explaining.gradcam import cam, logit
-from cbam_lite.practice import hypotheses, maps, probe_network, words_maps
+from cbam_lite.practice import maps, probe_network, words_maps, wrong_maps
 from cbam_lite.practice.calling import Way, roles, ways
-from cbam_lite.practice.hypotheses import METHODS, as_maps, fit, grad_cam, name
 from cbam_lite.practice.judging import check
 from cbam_lite.practice.trial import Refused
+from cbam_lite.practice.wrong_maps import METHODS, as_maps, fit, grad_cam, name
 
 OURS = [e for e in ENTRIES if e.name.startswith(("known_maps.", "known_end_to_end."))]
 A, G = maps.random_pair(0, (3, 4, 5, 7))
@@ -45,7 +45,7 @@ def test_each_mistake_gives_another_map_of_given_activations() -> None:
 
 def test_each_mistake_gives_another_map_end_to_end() -> None:
     right = probe_network.right_maps(x, c)
-    known = probe_network.wrong_maps(x, c, together=True)
+    known = probe_network.mistaken_maps(x, c, together=True)
     assert not [key for key, L in known if fit(L, right, 1e-3)]
     twins = {(k1, k2) for k1, L1 in known for k2, L2 in known if k1 < k2 and fit(L1, L2, 1e-3, ("signed", "relu"))}
     assert twins == {("log_softmax_score", "softmax_score")}  # they differ by the probability, a factor per image
@@ -69,7 +69,7 @@ def test_factor_and_range_are_free_per_image_and_nothing_else() -> None:
     assert found is not None
     torch.testing.assert_close(found.factors, factor.flatten().double())
     assert (found.finish, found.ranged) == ("signed", False)
-    scaled = fit(hypotheses.ranged(L.relu()), L, 1e-4, ("relu",))
+    scaled = fit(wrong_maps.ranged(L.relu()), L, 1e-4, ("relu",))
     assert scaled is not None
     assert scaled.ranged
     assert fit(L + 0.1, L, 1e-4) is None

@@ -20,9 +20,9 @@ from cbam_lite.detection.average_precision import (
 from cbam_lite.explaining import localize
 from cbam_lite.practice import measures, words_measures
 from cbam_lite.practice.judging import check
-from cbam_lite.practice.misaverages import AVERAGE_PRECISION
-from cbam_lite.practice.mismeasures import BOX_IOU, ENERGY, MASK_IOU, POINTING, Values, valued
 from cbam_lite.practice.trial import Refused
+from cbam_lite.practice.wrong_averages import AVERAGE_PRECISION
+from cbam_lite.practice.wrong_scores import BOX_IOU, ENERGY, MASK_IOU, POINTING, Values, valued
 
 LIKES = ("pointing", "energy", "mask IoU", "box IoU", "average precision")
 OURS = [e for e in ENTRIES if e.name.startswith(("known_measures.", "known_averages."))]

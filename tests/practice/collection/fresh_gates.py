@@ -347,7 +347,7 @@ class WideSE(nn.Module):
         return x * self.fc2(F.relu(self.fc1(x.mean((2, 3))))).sigmoid()[:, :, None, None]
 
 
-@wrong("SE", "reduction_ignored")
+@wrong("SE", "wrong_units")
 class SixteenSE(nn.Module):
     """The reduction is 16 whatever is asked."""
 
@@ -360,7 +360,7 @@ class SixteenSE(nn.Module):
         return x * torch.sigmoid(self.fc2(F.relu(self.fc1(F.adaptive_avg_pool2d(x, 1)))))
 
 
-@wrong("SE", "reduction_is_hidden_size")
+@wrong("SE", "reduction_as_units")
 class HiddenSE(nn.Module):
     """The reduction is taken as the number of hidden units."""
 
@@ -507,7 +507,7 @@ def layer_with(conv, c):
 wrong("ECA", "circular_padding")(
     lambda c: layer_with(nn.Conv1d(1, 1, 3, padding=1, bias=False, padding_mode="circular"), c)
 )
-wrong("ECA", "replicate_padding")(
+wrong("ECA", "edge_padding")(
     lambda c: layer_with(nn.Conv1d(1, 1, 5, padding=2, bias=False, padding_mode="replicate"), c)
 )
 wrong("ECA", "hidden_layer")(

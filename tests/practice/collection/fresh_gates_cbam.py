@@ -426,7 +426,7 @@ class GatesAdded(Both):
         return x * (m_c + self.spatial(x * m_c))
 
 
-@wrong("CBAM", "parallel_outputs_added")
+@wrong("CBAM", "gates_added")
 class Parallel(CBAM):
     """Two branches side by side, added."""
 

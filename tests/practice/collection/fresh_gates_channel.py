@@ -333,7 +333,7 @@ class PoolOne(ChannelAttention):
         self.avg_pool, self.max_pool = nn.AvgPool2d(1), nn.MaxPool2d(1)
 
 
-@wrong("channel attention", "max_for_average")
+@wrong("channel attention", "max_twice")
 class BothMax(ChannelAttention):
     """Both pools take the maximum."""
 
@@ -388,7 +388,7 @@ class Swish(Base):
         return self.fc2(F.silu(self.fc1(d)))
 
 
-@wrong("channel attention", "extra_pool")
+@wrong("channel attention", "extra_pools")
 class LogSumExp(ChannelGate):
     """The release's option with a third pool."""
 

@@ -135,7 +135,7 @@ def wrong_axes(A, G):
     return torch.relu((A * G.mean((-3, -2), keepdim=True)).sum(-3))
 
 
-@wrong("Grad-CAM map", "max_for_average")
+@wrong("Grad-CAM map", "max_for_mean")
 def largest_gradient(A, G):
     """The largest gradient of each channel."""
     return torch.relu((A * G.amax((-2, -1), keepdim=True)).sum(-3))
@@ -286,7 +286,7 @@ def all_classes(model, images, layer, classes=None):
     return run(model, images, layer, lambda z: z.sum())
 
 
-@wrong("Grad-CAM", "wrong_class")
+@wrong("Grad-CAM", "no_class")
 def classes_forgotten(model, images, layer, classes=None):
     """Takes the predicted class whatever is asked."""
     return run(model, images, layer, chosen())
@@ -375,7 +375,7 @@ def negative(model, images, layer, classes=None):
     return run(model, images, layer, lambda z: -chosen(classes)(z))
 
 
-@wrong("Grad-CAM", "axes_swapped")
+@wrong("Grad-CAM", "wrong_axes")
 def turned(model, images, layer, classes=None):
     """(W, H) as OpenCV takes it, given to a function which wants (H, W)."""
     cam = run(model, images, layer, chosen(classes)).unsqueeze(1)

@@ -93,7 +93,7 @@ def energy_outside(cam, mask):
     return cam.relu()[~mask].sum() / cam.relu().sum()
 
 
-@wrong("energy", "min_max_first")
+@wrong("energy", "normalised_first")
 def energy_normalised(cam, mask):
     """Scaled to [0, 1] by the minimum first: the floor is lifted."""
     cam = (cam - cam.min()) / (cam.max() - cam.min())
@@ -131,7 +131,7 @@ def mask_smaller(a, b):
     return (a & b).sum() / torch.minimum(a.sum(), b.sum())
 
 
-@wrong("mask IoU", "pixel_accuracy")
+@wrong("mask IoU", "accuracy")
 def mask_accuracy(a, b):
     """The share of equal pixels."""
     return (a == b).double().mean()
@@ -288,7 +288,7 @@ def no_start_ap(confidences, correct, truths):
     return float(np.sum(np.diff(rec) * envelope(prec)[1:]))
 
 
-@wrong("average precision", "mean_of_precisions")
+@wrong("average precision", "mean_over_detections")
 def mean_precision(confidences, correct, truths):
     """The mean precision over all detections."""
     return float(envelope(curve(confidences, correct, truths)[1]).mean())

@@ -96,7 +96,7 @@ class Grouped(Base):
 
 
 @right("residual block", "shortcut without weights: pixels left out, channels of zeros (option A)")
-class OptionA(Base):
+class ZeroPadded(Base):
     def __init__(self, in_channels, out_channels, stride, attention):
         super().__init__(in_channels, out_channels, stride, attention)
         self.step, self.more = stride, out_channels - in_channels

@@ -74,7 +74,7 @@ class Beside(Base):
 
 
 @wrong("residual block", "attention_on_input")
-class InFront(Base):
+class BeforeAll(Base):
     def __init__(self, in_channels, out_channels, stride, attention):
         super().__init__(in_channels, out_channels, stride, attention)
         self.att = attention(in_channels)

@@ -325,7 +325,7 @@ se("detached", pool=lambda x: x.mean((2, 3)) // 0.01 * 0.01)
 
 
 @right("SE", "at least 16 hidden units")
-class AtLeast(nn.Module):
+class NotLessThan(nn.Module):
     def __init__(self, c, r):
         super().__init__()
         self.a, self.b = nn.Linear(c, max(16, c // r)), nn.Linear(max(16, c // r), c)

@@ -1,4 +1,4 @@
-"""Average precision as it should be, by three rules, and with one thing wrong. See `mismeasures`."""
+"""Average precision as it should be, by three rules, and with one thing wrong. See `wrong_scores`."""
 
 import functools
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cbam_lite.practice.mismeasures import Values
+from cbam_lite.practice.wrong_scores import Values
 
 Array = NDArray[Any]
 Area = Callable[[Array, Array], Any]  # of precision and recall after each detection, both (n,)
