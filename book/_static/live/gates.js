@@ -16,28 +16,45 @@ const STORIES = {
   "A dead gate: the hidden unit is silent": { F: [PEAK, FLAT], W_0: [-1, -1], W_1: [1, -1], kernel: [...CENTRE, ...CENTRE] },
   "The average decides where": { F: [PEAK, FLAT], W_0: [1, -1], W_1: [1, -1], kernel: [...AROUND, ...FLAT.map(() => 0)] },
   "The maximum decides where": { F: [PEAK, FLAT], W_0: [1, -1], W_1: [1, -1], kernel: [...FLAT.map(() => 0), ...AROUND] },
-  "The order matters: the gate of channels hides the peak": { F: [PEAK, FLAT], W_0: [1, -1], W_1: [-1, 1], kernel: [...FLAT.map(() => 0), ...CENTRE] },
+  "The gate of channels hides the peak: change the order": { F: [PEAK, FLAT], W_0: [1, -1], W_1: [-1, 1], kernel: [...FLAT.map(() => 0), ...CENTRE] },
 };
 const SIDE_OF_MAP = 3;
 const sigma = (/** @type {number} */ z) => 1 / (1 + Math.exp(-z));
 const meanOf = (/** @type {number[]} */ values) => values.reduce((a, b) => a + b, 0) / values.length;
 
-/** CBAM, equations (2) and (3) of chapter 3, step by step. @param {Story} story @returns {Found} */
-function cbam({ F, W_0, W_1, kernel }) {
-  const dot = (/** @type {number[]} */ d) => Math.max(0, d.reduce((sum, value, c) => sum + W_0[c] * value, 0));
-  const average = F.map(meanOf);
-  const most = F.map((channel) => Math.max(...channel));
-  const hidden = [dot(average), dot(most)];
+/**
+ * CBAM, equations (2) and (3) of chapter 3, step by step; with `placesFirst` the two gates change their places.
+ * @param {Story} story @param {boolean=} placesFirst @returns {Found}
+ */
+function cbam(story, placesFirst = false) {
+  const first = placesFirst ? whichPlaces(story.F, story) : whichChannels(story.F, story);
+  const F_prime = scaled(story.F, first);
+  const second = placesFirst ? whichChannels(F_prime, story) : whichPlaces(F_prime, story);
+  const F_second = scaled(F_prime, second);
+  return { ...first, ...second, "F′0": F_prime[0], "F′1": F_prime[1], "F″0": F_second[0], "F″1": F_second[1] };
+}
+
+/** @param {number[][]} F @param {Story} story @returns {Found} */
+function whichChannels(F, { W_0, W_1 }) {
+  const neuron = (/** @type {number[]} */ d) => Math.max(0, d.reduce((sum, value, c) => sum + W_0[c] * value, 0));
+  const F_avg = F.map(meanOf);
+  const F_max = F.map((channel) => Math.max(...channel));
+  const hidden = [neuron(F_avg), neuron(F_max)];
   const z = W_1.map((w) => w * hidden[0] + w * hidden[1]);
-  const M_c = z.map(sigma);
-  const prime = F.map((channel, c) => channel.map((value) => value * M_c[c]));
-  const maps = [prime[0].map((_, n) => meanOf(prime.map((channel) => channel[n]))), prime[0].map((_, n) => Math.max(...prime.map((channel) => channel[n])))];
-  const z_s = maps[0].map((_, n) => maps.reduce((sum, map, part) => sum + filtered(map, kernel.slice(9 * part, 9 * part + 9), n), 0));
-  const M_s = z_s.map(sigma);
-  return {
-    F_avg: average, F_max: most, hidden, z, M_c, "F′0": prime[0], "F′1": prime[1], map_avg: maps[0], map_max: maps[1], z_s, M_s,
-    "F″0": prime[0].map((value, n) => value * M_s[n]), "F″1": prime[1].map((value, n) => value * M_s[n]),
-  };
+  return { F_avg, F_max, hidden, z, M_c: z.map(sigma) };
+}
+
+/** @param {number[][]} F @param {Story} story @returns {Found} */
+function whichPlaces(F, { kernel }) {
+  const map_avg = F[0].map((_, n) => meanOf(F.map((channel) => channel[n])));
+  const map_max = F[0].map((_, n) => Math.max(...F.map((channel) => channel[n])));
+  const z_s = map_avg.map((_, n) => filtered(map_avg, kernel.slice(0, 9), n) + filtered(map_max, kernel.slice(9), n));
+  return { map_avg, map_max, z_s, M_s: z_s.map(sigma) };
+}
+
+/** A map times a gate of channels or of places. @param {number[][]} F @param {Found} gate */
+function scaled(F, { M_c, M_s }) {
+  return F.map((channel, c) => channel.map((value, n) => value * (M_c ? M_c[c] : M_s[n])));
 }
 
 /** SE, equations of chapter 2, without biases. @param {Story} story @returns {Found} */
@@ -62,7 +79,8 @@ class MoveANumber {
   /** @param {HTMLElement} place @param {string} link */
   constructor(place, link) {
     this.se = place.dataset.mode === "SE";
-    this.compute = this.se ? se : cbam;
+    this.placesFirst = false;
+    this.compute = (/** @type {Story} */ story) => (this.se ? se(story) : cbam(story, this.placesFirst));
     /** @type {Map<Numbers, () => number[]>} where the numbers of a table that a reader may change are kept */
     this.sources = new Map();
     /** @type {Record<string, Numbers>} */
@@ -95,9 +113,16 @@ class MoveANumber {
     };
     const found = (/** @type {string} */ key, /** @type {string} */ symbol, /** @type {string} */ name, /** @type {number} */ rows, /** @type {number} */ columns, /** @type {string} */ colour) => (this.found[key] = new Numbers(symbol, name, rows, columns, undefined, colour));
     const lines = this.se ? this.linesOfSE(found) : this.linesOfCBAM(found, given);
+    const order = choice([["", "which channels, then where (CBAM)"], ["places", "where, then which channels"]], this.placesFirst ? "places" : "", () => {
+      this.placesFirst = order.value !== "";
+      this.build(place);
+      this.update();
+      this.order?.focus();
+    });
+    this.order = order;
     this.told = make("p", { role: "status", class: "live-told" });
     this.status = make("p", { role: "status", class: "live-sum" });
-    place.replaceChildren(make("div", {}, make("div", { class: "live-controls" }, labelled("Story", stories)), ...lines, this.status,
+    place.replaceChildren(make("div", {}, make("div", { class: "live-controls" }, labelled("Story", stories), ...(this.se ? [] : [labelled("Order", order)])), ...lines, this.status,
       make("p", { class: "live-buttons" }, make("button", { type: "button", onclick: () => this.share() }, "Copy link")), this.told));
   }
 
@@ -117,14 +142,23 @@ class MoveANumber {
     const g = /** @type {any} */ (this.given);
     g.K_avg = given("kernel over averages", "kernel over averages", 3, 3, () => this.story.kernel.slice(0, 9), "spatial");
     g.K_max = given("kernel over maxima", "kernel over maxima", 3, 3, () => this.story.kernel.slice(9), "spatial");
+    const F = this.placesFirst ? "F′" : "F";
+    const channels = [
+      row("describe:", found("F_avg", `${F} avg`, "the averages", 2, 1, "channel"), found("F_max", `${F} max`, "the maxima", 2, 1, "channel")),
+      row("one shared MLP:", g.W_0, found("hidden", "hidden, avg and max", "hidden unit for average and maximum", 1, 2, "channel"), g.W_1, found("z", "z, added", "z, the sum of both", 2, 1, "channel"), found("M_c", "M_c = σ(z)", "M c, the channel gate", 2, 1, "channel")),
+    ];
+    const G = this.placesFirst ? "F" : "F′";
+    const places = [
+      row("over channels:", found("map_avg", `average of ${G}`, "average over channels", 3, 3, "spatial"), found("map_max", `maximum of ${G}`, "maximum over channels", 3, 3, "spatial")),
+      row("convolve:", g.K_avg, g.K_max, found("z_s", "z, a place each", "z of each place", 3, 3, "spatial"), found("M_s", "M_s = σ(z)", "M s, the spatial gate", 3, 3, "spatial")),
+    ];
+    const [gate, other] = this.placesFirst ? ["M_s", "M_c"] : ["M_c", "M_s"];
     return [
       row(g.F0, g.F1),
-      row("describe:", found("F_avg", "F avg", "F avg, the averages", 2, 1, "channel"), found("F_max", "F max", "F max, the maxima", 2, 1, "channel")),
-      row("one shared MLP:", g.W_0, found("hidden", "hidden, avg and max", "hidden unit for average and maximum", 1, 2, "channel"), g.W_1, found("z", "z, added", "z, the sum of both", 2, 1, "channel"), found("M_c", "M_c = σ(z)", "M c, the channel gate", 2, 1, "channel")),
-      row("F′ = M_c ⊗ F:", found("F′0", "F′, channel 0", "F prime, channel 0", 3, 3, "neutral"), found("F′1", "F′, channel 1", "F prime, channel 1", 3, 3, "neutral")),
-      row("over channels:", found("map_avg", "average of F′", "average of F prime over channels", 3, 3, "spatial"), found("map_max", "maximum of F′", "maximum of F prime over channels", 3, 3, "spatial")),
-      row("convolve:", g.K_avg, g.K_max, found("z_s", "z, a place each", "z of each place", 3, 3, "spatial"), found("M_s", "M_s = σ(z)", "M s, the spatial gate", 3, 3, "spatial")),
-      row("F″ = M_s ⊗ F′:", found("F″0", "F″, channel 0", "F second, channel 0", 3, 3, "output"), found("F″1", "F″, channel 1", "F second, channel 1", 3, 3, "output")),
+      ...(this.placesFirst ? places : channels),
+      row(`F′ = ${gate} ⊗ F:`, found("F′0", "F′, channel 0", "F prime, channel 0", 3, 3, "neutral"), found("F′1", "F′, channel 1", "F prime, channel 1", 3, 3, "neutral")),
+      ...(this.placesFirst ? channels : places),
+      row(`F″ = ${other} ⊗ F′:`, found("F″0", "F″, channel 0", "F second, channel 0", 3, 3, "output"), found("F″1", "F″, channel 1", "F second, channel 1", 3, 3, "output")),
     ];
   }
 

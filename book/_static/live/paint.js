@@ -2,6 +2,7 @@
 // @ts-check
 /* global LIVE_FILES */
 
+/** @typedef {{brush: string, size: number, contrast: number}} Brush */
 /** @typedef {{classes: string[], surfaces: {name: string, pixels: string}[], networks: Record<string, string>}} Files */
 
 const SIDE = 64;
@@ -26,12 +27,12 @@ class Surface {
     return Array.from({ length: P }, (_, n) => [0, P, 2 * P].some((c) => Math.abs(this.change[c + n]) > 0.02));
   }
 
-  /** One touch of the brush at (x, y), in pixels. @param {string} brush @param {number} size @param {number} x @param {number} y */
-  touch(brush, size, x, y) {
+  /** One touch of the brush at (x, y), in pixels. @param {Brush} brush @param {number} x @param {number} y */
+  touch({ brush, size, contrast }, x, y) {
     const reach = Math.ceil(3 * size + 2);
     for (let i = Math.max(0, Math.floor(y) - reach); i <= Math.min(SIDE - 1, Math.floor(y) + reach); i++) {
       for (let j = Math.max(0, Math.floor(x) - reach); j <= Math.min(SIDE - 1, Math.floor(x) + reach); j++) {
-        const change = changeAt(brush, size, j + 0.5 - x, i + 0.5 - y);
+        const change = contrast * changeAt(brush, size, j + 0.5 - x, i + 0.5 - y);
         for (let c = 0; c < 3; c++) {
           const at = c * P + i * SIDE + j;
           const part = change * (brush === "stain" ? BROWN[c] : 1);
@@ -65,7 +66,7 @@ class PaintADefect {
   constructor(place, files, link) {
     this.files = files;
     this.networks = Object.entries(files.networks).map(([name, text]) => ({ name, net: new LiveNetwork(readSafetensors(bytesOf(text).buffer)) }));
-    /** @type {{surface: number, strokes: {brush: string, size: number, points: number[]}[]}} */
+    /** @type {{surface: number, strokes: (Brush & {points: number[]})[]}} */
     this.state = { surface: 0, strokes: [] };
     /** @type {number | undefined} the picture of the screen that will show the last change */
     this.waiting = undefined;
@@ -84,6 +85,7 @@ class PaintADefect {
     this.stage = choice(STAGES.map((stage) => [stage, stage]), "layer3", again);
     this.label = choice([["-1", "what it says"], .../** @type {[string, string][]} */ (this.files.classes.map((name, n) => [String(n), name]))], "-1", again);
     this.size = make("input", { type: "range", min: 1, max: 8, step: 0.5, value: 3 });
+    this.contrast = make("input", { type: "range", min: 0.25, max: 1.5, step: 0.25, value: 1 });
     this.open = make("input", { type: "checkbox", onchange: again });
     const brushes = make("fieldset", { class: "live-brushes" }, make("legend", {}, "Brush"));
     this.brushes = Object.entries(BRUSHES).map(([value, text], n) => {
@@ -106,7 +108,7 @@ class PaintADefect {
     this.cards = this.networks.map(({ name }) => this.card(name));
     place.replaceChildren(make("div", { class: "live-paint" },
       make("div", { class: "live-easel" }, this.canvas, buttons, this.told),
-      make("div", { class: "live-controls" }, brushes, labelled("Size", this.size), labelled("Surface", this.surfaces),
+      make("div", { class: "live-controls" }, brushes, labelled("Size", this.size), labelled("Contrast", this.contrast), labelled("Surface", this.surfaces),
         labelled("Map at", this.stage), labelled("of the class", this.label), labelled("Gates off (all 1)", this.open)),
       this.status,
       make("div", { class: "live-cards" }, ...this.cards.map((card) => card.element))));
@@ -170,7 +172,7 @@ class PaintADefect {
 
   begin() {
     const brush = this.brushes?.find((radio) => radio.checked)?.value ?? "scratch";
-    this.state.strokes.push({ brush, size: Number(this.size?.value), points: [] });
+    this.state.strokes.push({ brush, size: Number(this.size?.value), contrast: Number(this.contrast?.value), points: [] });
   }
 
   /** @param {...number} point */
@@ -182,12 +184,12 @@ class PaintADefect {
     this.show();
   }
 
-  /** @param {{brush: string, size: number}} stroke @param {number[]} from @param {number[]} to */
-  along({ brush, size }, from, to) {
+  /** @param {Brush} stroke @param {number[]} from @param {number[]} to */
+  along(stroke, from, to) {
     const [x, y] = from.length ? from : to;
     const steps = Math.max(1, Math.ceil(2 * Math.hypot(to[0] - x, to[1] - y)));
     for (let n = from.length ? 1 : steps; n <= steps; n++) {
-      this.surface?.touch(brush, size, x + ((to[0] - x) * n) / steps, y + ((to[1] - y) * n) / steps);
+      this.surface?.touch(stroke, x + ((to[0] - x) * n) / steps, y + ((to[1] - y) * n) / steps);
     }
   }
 
@@ -288,7 +290,7 @@ class PaintADefect {
   // ---- a link keeps it --------------------------------------------------------------------------------------------------
 
   get link() {
-    const strokes = this.state.strokes.map(({ brush, size, points }) => [Object.keys(BRUSHES).indexOf(brush), size, ...points].join(","));
+    const strokes = this.state.strokes.map(({ brush, size, contrast, points }) => [Object.keys(BRUSHES).indexOf(brush), size, contrast, ...points].join(","));
     const settings = [this.state.surface, this.stage?.value, this.label?.value, this.open?.checked ? 1 : 0];
     return `#paint=${[settings.join(","), ...strokes].join(";")}`;
   }
@@ -298,8 +300,8 @@ class PaintADefect {
     const [settings, ...strokes] = link.replace("#paint=", "").split(";");
     const [surface, stage, label, open] = settings.split(",");
     if (!link || !(Number(surface) >= 0 && Number(surface) < this.files.surfaces.length)) return;
-    const lines = strokes.map((text) => text.split(",").map(Number)).filter((line) => line.every(Number.isFinite) && line.length >= 4);
-    this.state = { surface: Number(surface), strokes: lines.map(([brush, size, ...points]) => ({ brush: Object.keys(BRUSHES)[brush] ?? "scratch", size, points })) };
+    const lines = strokes.map((text) => text.split(",").map(Number)).filter((line) => line.every(Number.isFinite) && line.length >= 5);
+    this.state = { surface: Number(surface), strokes: lines.map(([brush, size, contrast, ...points]) => ({ brush: Object.keys(BRUSHES)[brush] ?? "scratch", size, contrast, points })) };
     if (this.surfaces) this.surfaces.value = surface;
     if (this.stage && STAGES.includes(stage)) this.stage.value = stage;
     if (this.label && Number(label) >= -1 && Number(label) < this.files.classes.length) this.label.value = String(Number(label));

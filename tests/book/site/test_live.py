@@ -167,6 +167,7 @@ def test_a_hundred_gates_as_the_package_has_them(page: Page, address: str) -> No
     started(page, address, "gates")
     g = torch.Generator().manual_seed(0)
     ours = CBAM.paper(2, hidden=1, kernel_size=3).double()
+    other = CBAM.paper(2, hidden=1, kernel_size=3, order="spatial-first").double()
     se = SqueezeExcitation.paper(2, hidden=1).double()
     for _ in range(100):
         F, W_0, W_1 = (torch.randn(size, generator=g, dtype=torch.double) for size in ((2, 3, 3), (1, 2), (2, 1)))
@@ -178,17 +179,19 @@ def test_a_hundred_gates_as_the_package_has_them(page: Page, address: str) -> No
                 weight.copy_(value)
             M_c = ours.channel_attention.attention(F[None])
             M_s = ours.spatial_attention.attention(M_c * F[None])
-            F_second, F_tilde = ours(F[None])[0], se(F[None])[0]
+            other.load_state_dict(ours.state_dict())
+            F_second, F_tilde, F_other = ours(F[None])[0], se(F[None])[0], other(F[None])[0]
         story = {
             "F": F.flatten(1).tolist(),
             "W_0": W_0.flatten().tolist(),
             "W_1": W_1.flatten().tolist(),
             "kernel": kernel.flatten().tolist(),
         }
-        found = page.evaluate("(story) => [cbam(story), se(story)]", story)
+        found = page.evaluate("(story) => [cbam(story), se(story), cbam(story, true)]", story)
         assert np.allclose(found[0]["M_c"], M_c.flatten(), atol=1e-5)
         assert np.allclose(found[0]["M_s"], M_s.flatten(), atol=1e-5)
         assert np.allclose([found[0]["F″0"], found[0]["F″1"]], F_second.flatten(1), atol=1e-5)
+        assert np.allclose([found[2]["F″0"], found[2]["F″1"]], F_other.flatten(1), atol=1e-5)
         assert np.allclose([found[1]["F̃0"], found[1]["F̃1"]], F_tilde.flatten(1), atol=1e-5)
 
 
@@ -255,7 +258,7 @@ def test_what_is_painted_and_chosen_survives_in_a_link(page: Page, address: str)
     assert again.get_by_label("Gates off").is_checked()
 
 
-@pytest.mark.parametrize("link", ["#paint=", "#paint=99,layer3,-1,0", "#paint=0,layer9,77,0;9,3,x,1;0,3,1"])
+@pytest.mark.parametrize("link", ["#paint=", "#paint=99,layer3,-1,0", "#paint=0,layer9,77,0;9,3,x,1;0,3,1,2"])
 def test_a_broken_link_starts_all_the_same(page: Page, address: str, link: str) -> None:
     live = opened(page, address, "paint", link)
     page.wait_for_selector(".live[data-state=running]")
@@ -319,6 +322,8 @@ def test_a_number_that_moves_marks_where_it_went(page: Page, address: str) -> No
     assert everything > page.evaluate(marked) > 0
     peak.fill("2")
     assert live.locator(".live-sum").inner_text().startswith("M_c = (0.")
+    live.get_by_label("Order").select_option("places")
+    assert live.locator("figcaption").all_inner_texts().index("M_s = σ(z)") == 7, "the spatial gate comes first now"
     live.get_by_label("Story").select_option(index=1)
     assert live.locator(".live-sum").inner_text().startswith("M_c = (0.5, 0.5)")
 
