@@ -191,7 +191,7 @@ def made(trial: Trial, thing: Callable[..., Any], values: Mapping[str, float], l
     try:
         C, module = from_maker(trial, thing, values)
     except Refused as found:
-        if inspect.isclass(thing) or found.key == "unfilled" or takes_channels(thing):
+        if inspect.isclass(thing) or found.key == "unfilled" or is_maker(thing, len(values)):
             raise
         failed, module = found, None
     if isinstance(module, nn.Module):
@@ -210,10 +210,11 @@ def made(trial: Trial, thing: Callable[..., Any], values: Mapping[str, float], l
     return of_weights(trial, thing, int(values.get("channels", 16)), layouts, failed)
 
 
-def takes_channels(thing: Callable[..., Any]) -> bool:
-    """Whether the first parameter, by its name, is a number of channels."""
+def is_maker(thing: Callable[..., Any], values: int) -> bool:
+    """Whether the first parameter, by its name, is a number of channels, and no more is needed than makers get."""
     parameters = parameters_of(thing)
-    return bool(parameters) and called(parameters[0], "channels")
+    needed = sum(p.default is p.empty and p.kind is not p.VAR_POSITIONAL for p in parameters)
+    return bool(parameters) and called(parameters[0], "channels") and needed <= values
 
 
 def from_maker(trial: Trial, maker: Callable[..., Any], values: Mapping[str, float]) -> tuple[int, Any]:
