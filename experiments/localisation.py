@@ -12,17 +12,14 @@ on all test images, clean ones included, is there, too.
 """
 
 import argparse
-import csv
 import functools
-import io
 import math
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
-from runs import processor
+from runs import header, write_rows
 from ship import train
 from torch import Tensor, nn
 
@@ -33,7 +30,7 @@ from cbam_lite.explaining.gradcam import logit, positive, resize
 from cbam_lite.explaining.methods import METHODS
 from cbam_lite.networks.resnet import AttentionMaker
 from cbam_lite.training.batches import predict
-from cbam_lite.training.checkpoints import load_checkpoint, save_checkpoint, write_whole
+from cbam_lite.training.checkpoints import load_checkpoint, save_checkpoint
 from cbam_lite.training.defect_nets import ATTENTION, small_cbam
 from cbam_lite.training.defects import make_defects
 from cbam_lite.training.images import LabelledImages
@@ -136,19 +133,6 @@ def rows_of(seed: int, work: Path) -> Iterator[dict[str, Any]]:
             yield from score(("-", seed, "all", layer, method), maps, data.masks)
 
 
-def write(path: Path, rows: list[dict[str, Any]], about: dict[str, object]) -> None:
-    """The rows, after what a reader needs to judge them and to make them again."""
-    text = io.StringIO(newline="")
-    versions = f"cbam_lite {cbam_lite.__version__}, torch {torch.__version__}"
-    for key, value in {**about, "versions": versions, "hardware": processor(), "date": date.today()}.items():
-        text.write(f"# {key}: {value}\n")
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_whole(path, text.getvalue().encode())
-    print(f"{len(rows)} rows in {path}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=1, help="1: the shipped networks alone")
@@ -158,7 +142,9 @@ def main() -> None:
     torch.set_num_threads(1)  # with more, the last digits would depend on their number
     rows = [each for seed in range(a.seeds) for each in rows_of(seed, a.work)]
     command = f"python experiments/localisation.py --seeds {a.seeds}"
-    write(a.out, rows, {"command": command, "test": f"make_defects(n={TEST['n']}, seed={TEST['seed']})"})
+    head = header(command, "cpu", test=f"make_defects(n={TEST['n']}, seed={TEST['seed']})")
+    write_rows(a.out, head, COLUMNS, rows)
+    print(f"{len(rows)} rows in {a.out}")
 
 
 if __name__ == "__main__":

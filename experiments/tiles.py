@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from localisation import COLUMNS, ROOT, chance_and_ceiling, score, write
+from localisation import COLUMNS, ROOT, chance_and_ceiling, score
+from runs import header, write_rows
 from torch import Tensor, nn
 
 from cbam_lite import cam, record_attention, trained_defect_net
@@ -116,7 +117,9 @@ def main() -> None:
     data = masked_folder(a.data, SIZE)
     rows = [each for seed in range(a.seeds) for each in rows_of(data, seed)]
     command = f"python experiments/tiles.py --data FOLDER --seeds {a.seeds}"
-    write(a.out, rows, {"command": command, "data": "Huang, Qiu and Yuan, Surface defect saliency of magnetic tile"})
+    head = header(command, "cpu", data="Huang, Qiu and Yuan, Surface defect saliency of magnetic tile")
+    write_rows(a.out, head, COLUMNS, rows)
+    print(f"{len(rows)} rows in {a.out}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from cbam_lite.checks import tensor, whole
 from cbam_lite.detection.boxes import iou
 from cbam_lite.detection.explaining_boxes import Explanation
 from cbam_lite.photographs.report import made
-from cbam_lite.plot import OUTPUT, Array, draw_cam, draw_image, figure
+from cbam_lite.plot import OUTPUT, SMALL, Array, draw_cam, draw_image, figure
 
 if TYPE_CHECKING:  # Matplotlib takes long to import
     from matplotlib.axes import Axes
@@ -38,7 +38,7 @@ def draw_boxes(
     title: str = "",
     *,
     colour: str | Sequence[str] = OUTPUT,
-    size: float = 8,
+    size: float = SMALL,
 ) -> None:
     """An image with boxes, and the name of its class beside each.
 
@@ -141,7 +141,7 @@ def beside(
     return (x - 0.5, y - 0.5), x / W, up
 
 
-def draw_explained(ax: Axes, explanation: Explanation, i: int, title: str = "", *, size: float = 8) -> None:
+def draw_explained(ax: Axes, explanation: Explanation, i: int, title: str = "", *, size: float = SMALL) -> None:
     """Why this box? Its map over the image, from 0 to its peak, and the box. The title has the peak of the raw map.
 
     Peaks of two boxes are no measure of which is surer: the log confidence of a sure box has a small gradient.

@@ -94,7 +94,7 @@ class Description:
 
         names = [name for name, number in self.counts.items() if number]
         alt = f"{each} images of each of {len(names)} classes: " + ", ".join(f"{self.counts[n]} {n}" for n in names)
-        with figure(f"{self.images} images of {len(names)} classes", alt, len(names), each, 1.5, file=file) as axes:
+        with figure(message(self.counts), alt, len(names), each, 1.5, file=file) as axes:
             for ax in axes:
                 ax.set_axis_off()
             for row, name in enumerate(names):
@@ -104,6 +104,21 @@ class Description:
                     draw_image(ax, self.data.images[place] / 255, name if column == 0 else "")
                     if self.data.masks is not None:
                         draw_mask(ax, self.data.masks[place])
+
+
+def message(counts: dict[str, int]) -> str:
+    """What the picture says of the classes that have images: how unequal they are.
+
+    >>> message({"good": 30, "pit": 10, "dent": 0})
+    "75% of 40 images are 'good'; no class has more"
+    """
+    filled = {name: number for name, number in counts.items() if number}
+    name, most = max(filled.items(), key=lambda item: item[1])
+    if len(filled) == 1:
+        return f"The only class with images is {name!r}: {count(most, 'image')}"
+    if most == min(filled.values()):
+        return f"Each of {len(filled)} classes has {count(most, 'image')}"
+    return f"{most / sum(filled.values()):.0%} of {sum(filled.values())} images are {name!r}; no class has more"
 
 
 def describe(data: LabelledImages, other: LabelledImages | None = None) -> Description:

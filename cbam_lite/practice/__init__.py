@@ -17,6 +17,7 @@ Read in this order:
    `probe_network`, `calling`, `end_to_end`: Grad-CAM from a model and images.
 7. Scores: `wrong_scores`, `wrong_averages`: right and wrong ones; `measures`: the judges.
 8. The known mistakes, with three hints each: `words_hand`, `words_gates`, `words_channel`, `words_places`,
-   `words_blocks`, `words_inserted`, `words_maps`, `words_end_to_end`, `words_measures`, `words_overlap`.
+   `words_blocks`, `words_inserted`, `words_maps`, `words_end_to_end`, `words_measures`, `words_overlap`; how to begin:
+   `words_start`.
 9. `exercises`: `check_answer`, for the exercises of the chapters.
 """

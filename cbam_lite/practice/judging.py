@@ -22,6 +22,7 @@ from cbam_lite.practice import (
 )
 from cbam_lite.practice.answer import BOOK, Answer, Mistake
 from cbam_lite.practice.trial import Refused, TimeUp, Trial, named, untouched, where, within
+from cbam_lite.practice.words_start import START
 
 Judge = Callable[[Trial, Any], str]
 
@@ -100,7 +101,7 @@ def check(thing: Any, like: str | type[nn.Module], *, hint: int = 1, seconds: fl
             * "pointing", "energy": a function (map, mask), (H, W) each; "mask IoU": (mask, mask);
               "box IoU": (box, box), each x1, y1, x2, y2.
             * "average precision": a function (confidences, correct, truths).
-        like: what it should compute, one of the words above; or one of our classes, ``CBAM`` for example.
+        like: what it should compute, one of the words above in any case; or one of our classes, ``CBAM`` for example.
         hint: how many hints to give, 0 to 3. One, because a reader who has found a mistake alone knows it for good.
         seconds: after which code that does not end is stopped. This needs Unix and the main thread; elsewhere nothing
             is stopped. Twenty, because a slow machine needs a few for a right one.
@@ -117,8 +118,10 @@ def check(thing: Any, like: str | type[nn.Module], *, hint: int = 1, seconds: fl
         >>> check(torch.nn.Identity(), like="SE").passed
         False
     """
-    word = like if isinstance(like, str) else CLASSES.get(like.__name__, like.__name__)
-    word = choose("like", word, JUDGES)
+    if not isinstance(like, str):
+        name = (like if isinstance(like, type) else type(like)).__name__
+        like = CLASSES.get(name, name)
+    word = choose("like", {known.lower(): known for known in JUDGES}.get(like.lower(), like), JUDGES)
     hint = whole("hint", hint, 0, 3)
     seconds = number("seconds", seconds, 0.01, 86400.0)
     trial = Trial()
@@ -143,8 +146,8 @@ def mistakes(like: str) -> dict[str, Mistake]:
 
 def refused(like: str, trial: Trial, key: str, says: str, hint: int) -> Answer:
     known = mistakes(like).get(key)
-    if key == "unfilled":  # what is missing is said already
-        return Answer(like, False, tuple(trial.tried), says, key)
+    if key == "unfilled":  # what is missing is said; the hints are how to begin
+        return Answer(like, False, tuple(trial.tried), says, key, hints=START[like][:hint])
     if known is None:
         return Answer(like, False, tuple(trial.tried), says)
     link = BOOK + known.section if known.section else ""

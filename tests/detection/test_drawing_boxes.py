@@ -85,6 +85,13 @@ def test_boxes_stand_on_their_pixels_with_white_around(ax: Axes) -> None:
     assert (to_hex(frame.get_facecolor()), to_hex(frame.get_edgecolor())) == (ours, "#ffffff")
 
 
+def test_letters_are_by_default_as_small_as_the_book_allows(ax: Axes) -> None:
+    draw_boxes(ax, torch.rand(3, 40, 60), torch.tensor([[10.0, 12, 30, 28]]), [2], NAMES)
+    draw_explained(ax, explained(), 0)
+    sizes = [label.offsetbox._text.get_fontsize() for label in labels_of(ax)]
+    assert sizes == [plot.SMALL] * 2
+
+
 def test_letters_are_readable_on_every_colour_of_the_book() -> None:
     """White letters on the colours of boxes: 4.5 to 1, as accessibility guidelines want it."""
     for colour in (plot.OUTPUT, plot.INPUT, plot.SPATIAL, plot.CHANNEL, plot.NEUTRAL):

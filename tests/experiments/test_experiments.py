@@ -6,6 +6,7 @@ import json
 import shutil
 import tarfile
 from pathlib import Path
+from types import ModuleType
 
 import ablation
 import cifar
@@ -156,10 +157,25 @@ def test_localisation_scores_trains_what_is_missing_and_keeps_it(
     kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert list(localisation.rows_of(1, tmp_path)) == rows
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == kept
-    localisation.write(tmp_path / "scores.csv", rows, {"command": "a test"})
-    lines = (tmp_path / "scores.csv").read_text().splitlines()
-    assert lines[0] == "# command: a test"
-    assert len([line for line in lines if not line.startswith("#")]) == len(rows) + 1
+
+
+@pytest.mark.parametrize(("script", "options"), [(localisation, []), (tiles, ["--data", "none"])])
+def test_both_tables_of_maps_say_how_they_were_made(
+    script: ModuleType, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = dict.fromkeys(localisation.COLUMNS, "0.5000")
+    monkeypatch.setattr(script, "rows_of", lambda _, __: iter([row, row]))
+    monkeypatch.setattr(tiles, "masked_folder", lambda folder, size: None)
+    out = tmp_path / "new" / "scores.csv"
+    monkeypatch.setattr("sys.argv", ["script", *options, "--seeds", "2", "--out", str(out)])
+    script.main()
+    lines = out.read_text().splitlines()
+    facts = [line.split(":")[0] for line in lines if line.startswith("#")]
+    about = "# data" if script is tiles else "# test"
+    assert facts == ["# command", about, "# versions", "# hardware", "# date"]
+    assert lines[0].endswith("--seeds 2")
+    assert lines[5] == ",".join(localisation.COLUMNS)
+    assert lines[6:] == [",".join(row.values())] * 4
 
 
 def test_a_perfect_map_scores_one_in_the_table() -> None:

@@ -213,4 +213,19 @@ def test_what_the_picture_says_of_itself(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("cbam_lite.plot.figure", figure)
     describe(odd()).picture()
     alt = "4 images of each of 2 classes: 4 a, 8 b"
-    assert asked == {"title": "12 images of 2 classes", "alt": alt, "shape": (2, 4), "off": True}
+    title = "67% of 12 images are 'b'; no class has more"
+    assert asked == {"title": title, "alt": alt, "shape": (2, 4), "off": True}
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({"a": 4, "b": 8, "c": 0}, "67% of 12 images are 'b'; no class has more"),
+        ({"a": 3, "b": 3, "c": 2}, "38% of 8 images are 'a'; no class has more"),  # b has as many: still true
+        ({"a": 3, "b": 0, "c": 3}, "Each of 2 classes has 3 images"),
+        ({"a": 1, "b": 1, "c": 1}, "Each of 3 classes has 1 image"),
+        ({"a": 0, "b": 7}, "The only class with images is 'b': 7 images"),
+    ],
+)
+def test_the_message_is_true_of_any_counts(counts: dict[str, int], message: str) -> None:
+    assert describing.message(counts) == message

@@ -80,6 +80,7 @@ def test_nothing_to_check_yet(like: str, thing: Any) -> None:
     answer = check(thing, like=like)
     assert (answer.passed, answer.key) == (False, "unfilled")
     assert "replace `...` by your code" in str(answer)
+    assert len(set(check(thing, like=like, hint=3).hints)) == 3
 
 
 @pytest.mark.usefixtures("judge")
@@ -88,7 +89,7 @@ def test_our_classes_stand_for_the_words() -> None:
     for name, like in CLASSES.items():
         assert isinstance(getattr(cbam_lite, name), type)
         assert like in JUDGES
-    assert check(None, like=CBAM).like == "CBAM"
+    assert check(None, like=CBAM).like == check(None, like="cbam").like == check(None, like=CBAM(16)).like == "CBAM"
 
 
 def test_wrong_arguments() -> None:
