@@ -3,6 +3,7 @@
 import functools
 import importlib
 import inspect
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("doctree-read", check_images)
     app.add_post_transform(CheckEquationLinks)
     app.connect("html-page-context", mend_lists)
+    app.connect("html-page-context", name_solutions)
     app.connect("html-page-context", drop_live_code, priority=900)  # after all that add scripts
     app.connect("build-finished", drop_icon_script)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
@@ -164,6 +166,24 @@ def mend_lists(app: Sphinx, page: str, template: str, context: dict[str, Any], d
     if "body" in context:
         body = context["body"].replace("<dl>\n<dd>", '<dl role="presentation">\n<dd>')
         context["body"] = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
+
+
+SOLUTION = re.compile(
+    r'(<div class="cell [^"]*tag_solution[^>]*>\s*<details[^>]*>\s*<summary[^>]*>.*?</summary>)', re.S
+)
+
+
+def name_solutions(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Call the folded solution of an exercise what it is, for eyes and for screen readers."""
+    if "body" in context:
+        context["body"] = SOLUTION.sub(lambda found: named_solution(found[1]), context["body"])
+
+
+def named_solution(summary: str) -> str:
+    words = summary.replace("Show code cell content", "Show the solution").replace("Toggle hidden content", "Solution")
+    return words.replace("Hide code cell content", "Hide the solution")
 
 
 def drop_live_code(

@@ -7,7 +7,7 @@ START: dict[str, tuple[str, str, str]] = {
         "The number at a place is the sum of one kernel, all its channels, times that part of the image.",
     ),
     "SE": (
-        "Two layers in `__init__`, from C channels to C / r and back. Three steps in `forward`: squeeze, excite, scale.",
+        "Two layers in `__init__`: C channels to C / r, and back. Three steps in `forward`: squeeze, excite, scale.",
         "Write the shapes beside the lines: (B, C, H, W) to (B, C), to (B, C / r), to (B, C).",
         "Average over axes 2 and 3, first layer, ReLU, second layer, sigmoid; two axes of size 1; multiply the map.",
     ),

@@ -79,3 +79,18 @@ def test_parameters_are_no_entries() -> None:
     """`score` is a function of ours and a parameter of `cam`: a link would be wrong half of the time."""
     assert {"score", "method"} <= book_pages.parameters()
     assert "cam" not in book_pages.parameters()
+
+
+def test_a_folded_solution_says_what_it_is() -> None:
+    summary = (
+        '<details class="hide">\n<summary aria-label="Toggle hidden content"><p>Show code cell content</p></summary>'
+    )
+    other = f'<div class="cell tag_hide-cell docutils container">\n{summary}'
+    context = {
+        "body": f'<div class="cell tag_hide-cell tag_solution docutils container">\n{summary}\n</details>{other}'
+    }
+    book_pages.name_solutions(None, "page", "page.html", context, None)
+    assert context["body"].count("Show the solution") == context["body"].count("Show code cell content") == 1
+    assert context["body"].index("Show the solution") < context["body"].index("Show code cell content")
+    assert 'aria-label="Solution"' in context["body"]
+    book_pages.name_solutions(None, "page", "page.html", {}, None)
