@@ -60,6 +60,21 @@ def test_the_table_names_what_the_exercises_ask_for_and_their_points() -> None:
     assert sum(question.points for question in QUESTIONS) == 100
 
 
+def test_the_parts_of_the_open_exercise_have_its_points_together() -> None:
+    page = assignments.source(ITEMS[0])  # type: ignore[arg-type]
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \| [^|]+ \|$", page, re.M)
+    assert [name for _, name in rows] == re.findall(r"^(\w+) = ", QUESTIONS[-1].asked, re.M)
+    assert sum(int(points) for points, _ in rows) == QUESTIONS[-1].points
+
+
+def test_the_page_gives_no_answer_of_true_or_false_away() -> None:
+    """Exercise 7 asks whether answers stay: no text says it."""
+    prose = " ".join(assignments.source(item) for item in ITEMS if not isinstance(item, Question))
+    assert not re.search(r"answers\s+stay|stay\s+as\s+they|identity\s+start", prose)
+    after_the_last = ITEMS[ITEMS.index(QUESTIONS[-1]) :]
+    assert any(isinstance(item, dict) and "## Summary" in assignments.source(item) for item in after_the_last)
+
+
 def test_all_exercises_but_the_open_one_are_tested() -> None:
     assert [q.number for q in QUESTIONS if not q.tests] == [QUESTIONS[-1].number]
     assert [q.number for q in QUESTIONS if q.own] == [q.number for q in QUESTIONS if "cbam_lite.check(" in str(q.tests)]
@@ -157,8 +172,94 @@ def test_numbers_are_tested_too() -> None:
     code = assignments.hidden_test(QUESTIONS[6])
     right = {"inserted": 4, "added_parameters": 3270, "identity_stays": True, "fresh_stays": False}
     run(code, **right)
+    for wrong in (3112, 3267, 3271):  # whole numbers are exact
+        with pytest.raises(AssertionError):
+            run(code, **(right | {"added_parameters": wrong}))
+
+
+def maps_of_defects(late: float, early: float, chance: float) -> dict[str, Any]:
+    return {"energy_late": late, "energy_early": early, "chance": chance, "early_hits_more": True}
+
+
+def test_three_decimals_are_asked_and_enough() -> None:
+    code = assignments.hidden_test(QUESTIONS[11])
+    assert "three decimals" in QUESTIONS[11].asked
+    run(code, **maps_of_defects(0.079, 0.227, 0.033))
+    two_decimals, resized_first = (0.08, 0.23, 0.03), (0.0801, 0.2271, 0.033)
+    for wrong in (two_decimals, resized_first, (0.079, 0.23, 0.033), (0.079, 0.227, 3.3)):
+        with pytest.raises(AssertionError):
+            run(code, **maps_of_defects(*wrong))
+
+
+class GateAlone(Noisy):
+    """A channel gate that leaves the product to whoever calls it."""
+
+    def forward(self, F: torch.Tensor) -> torch.Tensor:
+        logits = [self.up(self.down(pooled).relu()) for pooled in (F.mean((2, 3)), F.amax((2, 3)))]
+        return torch.sigmoid(logits[0] + logits[1])[:, :, None, None]
+
+
+class WithBias(nn.Module):
+    def __init__(self, kernel_size: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(1, 1, kernel_size, padding=kernel_size // 2)
+
+    def forward(self, F: torch.Tensor) -> torch.Tensor:
+        s: torch.Tensor = torch.sigmoid(self.conv(F.mean((2, 3))[:, None]))
+        return F * s[:, 0, :, None, None]
+
+
+def inserted_in_place(model: nn.Module, attention: Any) -> None:
+    for block in list(model.modules()):
+        name = "bn3" if hasattr(block, "bn3") else "bn2"
+        if hasattr(block, name):
+            norm = getattr(block, name)
+            setattr(block, name, nn.Sequential(norm, attention(norm.num_features)))
+
+
+def weighed(A: torch.Tensor, G: torch.Tensor) -> torch.Tensor:
+    return (G.mean((-2, -1), keepdim=True) * A).sum(-3, keepdim=True)
+
+
+ALLOWED = [
+    (2, "lets one pass", WithBias),
+    (3, "the gate alone", GateAlone),
+    (6, "nothing comes back", inserted_in_place),
+    (8, "need not cut", weighed),
+    (8, "a positive factor for each image", lambda A, G: 7 * weighed(A, G)[:, 0].relu()),
+    (8, "an axis of size 1", lambda A, G: weighed(A, G).relu()),
+]
+
+
+@pytest.mark.parametrize(("number", "text", "answer"), ALLOWED, ids=[f"{n}-{text}" for n, text, _ in ALLOWED])
+def test_what_the_text_lets_pass_gets_its_points(number: int, text: str, answer: Any) -> None:
+    question = QUESTIONS[number - 1]
+    assert text in " ".join(question.text.split())
+    run(assignments.hidden_test(question), **{question.names[0]: answer})
+
+
+def test_what_the_text_calls_wrong_gets_none() -> None:
+    assert "times $-1$ is wrong" in " ".join(QUESTIONS[7].text.split())
     with pytest.raises(AssertionError):
-        run(code, **(right | {"added_parameters": 3112}))
+        run(assignments.hidden_test(QUESTIONS[7]), my_grad_cam_map=lambda A, G: -weighed(A, G))
+
+
+class FixedReduction(Noisy):
+    def __init__(self, channels: int, reduction: int) -> None:
+        super().__init__(channels, 4)
+
+
+def test_more_than_one_reduction_is_tried() -> None:
+    assert "more than one `reduction`" in assignments.source(ITEMS[0])  # type: ignore[arg-type]
+    with pytest.raises(AssertionError):
+        run(assignments.hidden_test(QUESTIONS[0]), MySE=FixedReduction)
+
+
+def test_the_check_on_the_page_takes_what_the_graders_refuse() -> None:
+    assert "passes `CBAM` of the package" in assignments.source(ITEMS[0])  # type: ignore[arg-type]
+    assert cbam_lite.check(cbam_lite.CBAM, like="CBAM")
+    with pytest.raises(AssertionError, match="this is not your own"):
+        run(assignments.hidden_test(QUESTIONS[4]), MyCBAM=cbam_lite.CBAM)
 
 
 # ---- other chapters -------------------------------------------------------------------------------------------------
