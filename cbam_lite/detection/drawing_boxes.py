@@ -2,7 +2,8 @@
 
 A box is what a detector gives, so its colour is that of outputs. A white line on both sides keeps it apart from a dark
 surface, and white letters stand on its colour. The label slides along with the box: on the left of the image it reaches
-to the right, on the right to the left, so that it ends inside, however large the picture is in the end.
+to the right, on the right to the left, so that it ends inside, however large the picture is in the end. Where another
+label stands already, it takes another side of its box.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import torch
 from torch import Tensor
 
 from cbam_lite.checks import tensor, whole
-from cbam_lite.detection.boxes import iou
 from cbam_lite.detection.explaining_boxes import Explanation
 from cbam_lite.photographs.report import made
 from cbam_lite.plot import OUTPUT, SMALL, Array, draw_cam, draw_image, figure
@@ -24,7 +24,7 @@ from cbam_lite.plot import OUTPUT, SMALL, Array, draw_cam, draw_image, figure
 if TYPE_CHECKING:  # Matplotlib takes long to import
     from matplotlib.axes import Axes
 
-NEAR = 0.3  # IoU from which on two boxes would have their labels at one place
+Place = tuple[float, float, float, float]  # x, y in pixels of the image; the share of the label left of it, and below
 GAP = 3.5  # points from the letters past the end of their frame
 
 
@@ -65,11 +65,11 @@ def draw_boxes(
     colours = [colour] * len(words) if isinstance(colour, str) else list(colour)
     if len(colours) != len(words):
         raise ValueError(f"{len(colours)} colours for {len(words)} boxes: give one for all, or one for each")
-    H, W = shape_of(image)
+    shape = shape_of(image)
     draw_image(ax, image, title)
-    turns = (iou(boxes, boxes) > NEAR).tril(-1).sum(1)  # how many boxes before it lie at the same place
+    where = places(ax, boxes.tolist(), words, shape, size)
     for i in reversed(range(len(words))):  # so that the first box, the most confident, is on top
-        draw_box(ax, boxes[i].tolist(), words[i], (H, W), colours[i], size, int(turns[i]))
+        draw_box(ax, boxes[i].tolist(), words[i], where[i], colours[i], size)
 
 
 def texts(
@@ -98,10 +98,8 @@ def shape_of(image: Tensor | Array) -> tuple[int, int]:
     return image.shape[axes[0]], image.shape[axes[1]]
 
 
-def draw_box(
-    ax: Axes, box: Sequence[float], text: str, shape: tuple[int, int], colour: str, size: float, turn: int = 0
-) -> None:
-    """One box over what is drawn already, with its label; see `beside` for its turn."""
+def draw_box(ax: Axes, box: Sequence[float], text: str, place: Place, colour: str, size: float) -> None:
+    """One box over what is drawn already, with its label at that place."""
     from matplotlib.offsetbox import AnnotationBbox, TextArea
     from matplotlib.patches import Rectangle
 
@@ -109,36 +107,75 @@ def draw_box(
     for line, width in (("white", 3.2), (colour, 1.6)):
         ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=line, linewidth=width))
     if text:
+        x, y, across, up = place
         letters = TextArea(text, textprops={"color": "white", "size": size})
-        place, across, up = beside(box, shape, room(ax, shape, size), turn)
         inwards = (GAP * (1 - 2 * across), GAP * (1 - 2 * up))  # what is aligned are the letters, without their frame
         style = {"boxstyle": "round,pad=0.2", "facecolor": colour, "edgecolor": "white", "linewidth": 0.8}
         options: Any = {"boxcoords": "offset points", "box_alignment": (across, up), "annotation_clip": False}
-        ax.add_artist(AnnotationBbox(letters, place, inwards, bboxprops=style, fontsize=size, **options))
+        ax.add_artist(AnnotationBbox(letters, (x - 0.5, y - 0.5), inwards, bboxprops=style, fontsize=size, **options))
 
 
-def room(ax: Axes, shape: tuple[int, int], size: float) -> float:
-    """The height of a label in pixels of the image; rather too much, because the layout may still change a little."""
+def places(
+    ax: Axes, boxes: Sequence[Sequence[float]], words: Sequence[str], shape: tuple[int, int], size: float
+) -> list[Place]:
+    """Where each label stands: on the first of its sides where no other is, or where it covers least of the others.
+
+    First each looks at those before it, then, once more, at all others.
+    """
+    rooms = [room(ax, text, shape, size) for text in words]
+    options = [sides(box, shape, high) for box, (_, high, _) in zip(boxes, rooms, strict=True)]
+    frames = [
+        [frame_of(place, wide, seen) for place in of_one]
+        for of_one, (wide, _, seen) in zip(options, rooms, strict=True)
+    ]
+    chosen: dict[int, int] = {}
+    labelled = [i for i, text in enumerate(words) if text]
+    for i in labelled * 2:
+        others = [frames[j][side] for j, side in chosen.items() if j != i]
+        covered = [sum(common(frame, other) for other in others) for frame in frames[i]]
+        chosen[i] = covered.index(min(covered))
+    return [of_one[chosen.get(i, 0)] for i, of_one in enumerate(options)]
+
+
+def room(ax: Axes, text: str, shape: tuple[int, int], size: float) -> tuple[float, float, float]:
+    """Of a label, in pixels of the image: its width, the height that it needs, and the height that it covers.
+
+    What it needs is rather too much, because the layout may still change a little.
+    """
+    from matplotlib.textpath import TextPath
+
     (H, W), extent = shape, ax.get_window_extent()
     points = min(float(extent.height) / H, float(extent.width) / W) * 72 / ax.figure.dpi  # for one pixel
-    return (1.5 * size + 2 * GAP) / points
+    wide = float(TextPath((0, 0), text, size=size).get_extents().width) if text else 0.0
+    return (wide + 0.6 * size) / points, (1.5 * size + 2 * GAP) / points, (1.4 * size + GAP) / points
 
 
-def beside(
-    box: Sequence[float], shape: tuple[int, int], high: float, turn: int = 0
-) -> tuple[tuple[float, float], float, float]:
-    """Where a label of that height stands, and which point of it: its share from the left, and from below.
+def sides(box: Sequence[float], shape: tuple[int, int], high: float) -> list[Place]:
+    """Where a label of that height may stand, and which point of it: its share from the left, and from below.
 
     The point that is a share s from the left of the image is a share s from the left of the label. So the label is
-    inside, as long as it is not wider than the image. It stands above the box, below it, or inside, at the top: where
-    there is room, and of boxes at one place the next takes the next.
+    inside, as long as it is not wider than the image. It may stand above the box and below it, where there is room, at
+    the middle or at an end, and inside, at the top.
     """
     (x0, y0, x1, y1), (H, W) = box, shape
-    x = min(max((x0 + x1) / 2, 0), W)
+    middle, left, right = (min(max(x, 0), W) for x in ((x0 + x1) / 2, x0, x1))
+    above, below = [(y0, 0.0)] * (y0 >= high), [(y1, 1.0)] * (y1 <= H - high)
     inside = (min(max(y0, 0), max(H - high, 0)), 1.0)
-    sides = [(y0, 0.0)] * (y0 >= high) + [(y1, 1.0)] * (y1 <= H - high) + [inside]
-    y, up = sides[turn % len(sides)]
-    return (x - 0.5, y - 0.5), x / W, up
+    around = [(middle, *side) for side in above + below] + [(x, *side) for side in above + below for x in (left, right)]
+    return [(x, y, x / W, up) for x, y, up in (*around, (middle, *inside))]
+
+
+def frame_of(place: Place, wide: float, high: float) -> tuple[float, float, float, float]:
+    """The label at a place as a box, x0, y0, x1, y1."""
+    x, y, across, up = place
+    left, top = x - across * wide, y - (1 - up) * high
+    return left, top, left + wide, top + high
+
+
+def common(a: Sequence[float], b: Sequence[float]) -> float:
+    """The area that two boxes share."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    return max(width, 0) * max(height, 0)
 
 
 def draw_explained(ax: Axes, explanation: Explanation, i: int, title: str = "", *, size: float = SMALL) -> None:
@@ -169,9 +206,10 @@ def draw_explained(ax: Axes, explanation: Explanation, i: int, title: str = "", 
     values = several if len(peaks) > 1 else f"{max(peaks.values()):.2g}"
     draw_cam(ax, explanation.image, explanation.maps[number], f"{title}, peak {values}".removeprefix(", "))
     ax.set_xlabel("")  # the peak of the map after resizing, which would be a second number for one thing
-    H, W = shape_of(explanation.image)
     text = f"{explanation.names[number]} {explanation.confidences[number]:.2f}"
-    draw_box(ax, explanation.boxes[number].tolist(), text, (H, W), OUTPUT, size)
+    box = explanation.boxes[number].tolist()
+    (place,) = places(ax, [box], [text], shape_of(explanation.image), size)
+    draw_box(ax, box, text, place, OUTPUT, size)
 
 
 def chosen(explanation: Explanation, i: int) -> int:

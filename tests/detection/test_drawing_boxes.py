@@ -171,6 +171,25 @@ def test_boxes_at_one_place_take_turns(ax: Axes) -> None:
     assert not any(a.overlaps(b) for a in frames for b in frames if a is not b)
 
 
+def test_labels_of_boxes_beside_each_other_do_not_cover_each_other(ax: Axes) -> None:
+    boxes = torch.tensor([[40.0, 42, 52, 52], [54, 44, 74, 70], [10, 40, 36, 50]])  # none overlaps another
+    draw_boxes(ax, torch.rand(3, 100, 100), boxes, [0, 0, 0], ("inclusion",))
+    ax.figure.canvas.draw()
+    frames = [label.patch.get_window_extent() for label in labels_of(ax)]
+    assert not any(a.overlaps(b) for a in frames for b in frames if a is not b)
+
+
+def test_boxes_without_letters_take_no_room() -> None:
+    with plt.rc_context(plot.STYLE):
+        axes = plt.subplots(1, 2, figsize=(5.6, 2.8))[1]
+        for ax, names in zip(axes, (("", "pit"), ("stain", "pit")), strict=True):
+            boxes = torch.tensor([[40.0, 50, 60, 70], [42, 50, 60, 70]])
+            draw_boxes(ax, torch.rand(3, 100, 100), boxes, [0, 1], names)
+    (alone,), (second, first) = map(labels_of, axes)
+    plt.close("all")
+    assert [label.xy[1] for label in (alone, first, second)] == [49.5, 49.5, 69.5]  # above, above, below
+
+
 def test_boxes_at_one_place_at_the_bottom_have_their_labels_inside(ax: Axes) -> None:
     draw_boxes(ax, torch.rand(3, 100, 100), torch.tensor([[30.0, 94, 60, 100]] * 2), [0, 1], NAMES)
     ax.figure.canvas.draw()
