@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cbam_lite.practice.block_maker import Built, build, expansion_of
 from cbam_lite.practice.inserted import identity_insertion as identity_insertion  # the judge of "identity insertion"
 from cbam_lite.practice.probes import Chain, Step
-from cbam_lite.practice.trial import Refused, Trial
+from cbam_lite.practice.trial import RAISES, Refused, Trial
 
 # ---- running it ------------------------------------------------------------------------------------------------------
 
@@ -114,7 +114,7 @@ def misfit(trial: Trial, b: Built, refusal: Refused) -> None:
         trial.refuse("attention_not_made", f"{b.log.not_made}: make the module once, in __init__")
     if b.log.odd:
         trial.refuse("wrong_channels", f"{b.log.odd}: out_channels is {b.out[1]}; {refusal}")
-    if b.log.calls and size and refusal.key == "raises":
+    if b.log.calls and size and refusal.key in RAISES:
         F = tuple(b.log.calls[0][1].shape)
         if F == b.out and (b.stride > 1 or b.x.shape[1] != b.out[1]):
             change = f"{b.x.shape[1]} to {b.out[1]} channels, stride {b.stride}"

@@ -44,7 +44,8 @@ class Parts(NamedTuple):
 
 def cbam(trial: Trial, thing: Any) -> str:
     """CBAM: which channels, then where."""
-    s = subject(trial, thing, channel.VALUES, LAYOUTS)
+    s = subject(trial, thing, channel.VALUES, LAYOUTS, gates=2)
+    applied(s)
     contract(s)
     trial.tries("R = out / F differs from channel to channel and from place to place, and is a product of both")
     two_gates(s)
@@ -66,6 +67,15 @@ def cbam(trial: Trial, thing: Any) -> str:
     return f"MLP with {first}; {where}" if s.notes else "; ".join([f"MLP with {first}", *rest, where])
 
 
+def applied(s: Subject) -> None:
+    """Refuse the product of both gates, where F is not in it: it has no sign, and bounds."""
+    with torch.no_grad():
+        out = s(1e4 * s.maps(0))
+    if out.min() >= 0 and 1e-3 < out.max() < 4.1:
+        says = f"for large F of both signs, what comes out lies between {out.min():.3f} and {out.max():.3f}"
+        s.trial.refuse("returns_the_gate", f"{says}: it is the product of the gates, without F")
+
+
 # ---- R is a product --------------------------------------------------------------------------------------------------
 
 
@@ -84,7 +94,11 @@ def two_gates(s: Subject) -> None:
     F = s.maps(0)
     R = s.R(F)
     channels, places, off = patterns(R)
+    if close(R, R[:, :1, :1, :1].expand_as(R), 1e-9):
+        says = f"each image is scaled by one number, the first by {R[0, 0, 0, 0]:.3f}: your spatial gate reads a gate"
+        s.trial.refuse("gates_not_applied", says)
     if close(channels, channels[:, :1].expand_as(channels), 1e-9) and off < 1e-9:
+        lost(s)
         s.trial.refuse(
             "no_channel_gate", f"at one place all {s.channels} channels are scaled alike, by {R[0, 0, 0, 0]:.3f}"
         )
@@ -92,6 +106,18 @@ def two_gates(s: Subject) -> None:
         s.trial.refuse("no_spatial_gate", f"in one channel all places are scaled alike, by {R[0, 0, 0, 0]:.3f}")
     if off > 1e-9:
         no_product(s, F, R)
+
+
+def lost(s: Subject) -> None:
+    """Refuse M_s(F') F: the spatial gate reads F', computed with the student's weights, but F is what it scales."""
+    mlp = [w for w in s.parameters().values() if w.numel() > 1 and 2 not in w.shape]  # without the convolution's
+    pairs = [(F, s.R(F)[:, :1]) for F in (s.maps(0, batch=4), 0.2 * s.maps(5, size=(8, 9)))]
+    for formula in formulas.both_right():
+        for way in assignments(mlp, formula.needs, C=s.channels):
+            primes = [(formula.gates(F, way) * F, M_s) for F, M_s in pairs]
+            if windows.first_fit(windows.readings(right=True), primes) is not None:
+                says = f"all {s.channels} channels are scaled alike, by M_s(F'): the channel gate is in F' only"
+                s.trial.refuse("scales_F", says)
 
 
 def no_product(s: Subject, F: Tensor, R: Tensor) -> None:

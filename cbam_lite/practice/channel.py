@@ -11,6 +11,7 @@ from cbam_lite.practice import formulas
 from cbam_lite.practice.eca import eca as eca  # the judge of ECA
 from cbam_lite.practice.gates import at_limits, contract, limits
 from cbam_lite.practice.network import mlp_of
+from cbam_lite.practice.sizes import uses
 from cbam_lite.practice.structure import (
     INVERSES,
     bends,
@@ -170,8 +171,13 @@ def waist(s: Subject, thing: Any, weights: Weights) -> None:
     h = weights["W_0"].shape[0]
     if h >= s.channels:
         s.trial.refuse("no_reduction", f"the hidden layer has {h} units for C = {s.channels} channels")
-    if not s.made or s.channels != C or h == UNITS:
-        return
+    if s.made and s.channels == C and h != UNITS:
+        other_units(s, thing, h)
+    uses(s, thing, VALUES, "reduction", (R // 2, 2 * R))
+
+
+def other_units(s: Subject, thing: Any, h: int) -> None:
+    """The hidden layer has h units, not C / r: a number of its own, a mistake, or rounded?"""
     says = f"for C = {C}, r = {R} the hidden layer has {h} units; C / r is {UNITS}"
     if h == R and not reduces(thing):
         s.notes.append("the second number is that of the hidden units")

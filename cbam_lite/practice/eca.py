@@ -8,16 +8,18 @@ from torch import Tensor
 
 from cbam_lite.practice import formulas
 from cbam_lite.practice.gates import contract, limits
+from cbam_lite.practice.sizes import uses
 from cbam_lite.practice.structure import INVERSES, structure, three
 from cbam_lite.practice.subject import Subject, close, subject
 from cbam_lite.practice.trial import Trial, shake
 
+VALUES = {"channels": 16, "kernel": 3}
 ECA_LAYOUTS = (((1, 1, 3),), ((3,),), ((1, 3),), ((1, 1, 3, 1),), ((1, 1, 1, 3),), ((1, 1, 3), (1,)), ((3,), (1,)))
 
 
 def eca(trial: Trial, thing: Any) -> str:
     """ECA: one gate for each channel, from a short 1-D convolution across the averages of neighbouring channels."""
-    s = subject(trial, thing, {"channels": 16, "kernel": 3}, ECA_LAYOUTS)
+    s = subject(trial, thing, VALUES, ECA_LAYOUTS)
     contract(s)
     structure(s)
     limits(s)
@@ -30,6 +32,7 @@ def eca(trial: Trial, thing: Any) -> str:
     k = band(s, T)
     fresh(s, words, T, bias)
     sign(s, T, k)
+    uses(s, thing, VALUES, "kernel", (5, 7))
     size = f"k = {k}"
     with_bias = ["with a bias, which the paper has not"] if bias.abs().max() > 1e-6 else []
     return "; ".join([size, *with_bias, *([words] if words else []), *s.notes])

@@ -17,8 +17,8 @@ def contract(s: Subject) -> None:
     """F stays as it is; nothing is random; images are independent; memory does not matter; gradients are right.
 
     Raises:
-        Refused: input_changed, not_finite, not_deterministic, gate_constant, not_scaled, weights_not_registered,
-            batch_of_one, batch_mixed, view_mixup, softmax_over_batch, detached.
+        Refused: input_changed, not_finite, not_deterministic, gate_constant, not_scaled, multiplied_by_F_twice,
+            weights_not_registered, batch_of_one, batch_mixed, view_mixup, softmax_over_batch, frozen, detached.
     """
     s.trial.tries(
         f"the same F, (3, {s.channels}, {SIZE[0]}, {SIZE[1]}), twice: F stays as it is, the results are equal"
@@ -68,6 +68,20 @@ def scales(s: Subject) -> None:
     if close(R, R[:1].expand_as(R), 1e-12):
         value = f"{R.min().item():.3f} to {R.max().item():.3f}"
         s.trial.refuse("gate_constant", f"{len(R)} images with nothing in common have the same gates, {value}")
+    twice(s)
+
+
+def twice(s: Subject) -> None:
+    """Refuse out = gates F F: out / F grows as F does, out / F^2 has bounds, and no sign."""
+    large, larger = (torch.cat([s.R(scale * s.maps(seed)) for seed in (0, 1)]) for scale in (1e4, 1e6))
+    F = torch.cat([s.maps(seed) for seed in (0, 1)])
+    ratios = larger / (1e6 * F)
+    if not bool(ratios.isfinite().all()) or s.returns == "gate":
+        return
+    low, high = ratios.min().item(), ratios.max().item()
+    if low > -1e-12 and 1e-3 < high < 16.1 and (large / (1e4 * F)).max() < 16.1:
+        says = f"out / F reaches {large.abs().max():.3g} for F times 1e4, {larger.abs().max():.3g} for F times 1e6"
+        s.trial.refuse("multiplied_by_F_twice", f"{says}: it grows as F does; out / F^2 stays below {high:.3f}")
 
 
 def registered(s: Subject) -> None:
@@ -140,6 +154,9 @@ def any_memory(s: Subject) -> None:
 def gradients(s: Subject) -> None:
     """Autograd against finite differences, along one direction for F and one for each weight."""
     F, names = s.maps(2), s.parameters()
+    for name, p in names.items():
+        if not p.requires_grad:
+            s.trial.refuse("frozen", f"the parameter {name} {tuple(p.shape)} has requires_grad=False")
     g = torch.Generator().manual_seed(5)
     v = torch.randn(s(F).shape, generator=g, dtype=F.dtype)
     leaf = F.clone().requires_grad_()

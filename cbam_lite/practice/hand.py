@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cbam_lite.practice.trial import Refused, Trial
+from cbam_lite.practice.trial import RAISES, Refused, Trial
 from cbam_lite.practice.wrong_convolutions import KNOWN, Inputs, Map, right
 
 TOLERANCE = 1e-5  # a student may compute in float32
@@ -191,7 +191,7 @@ def convolution(trial: Trial, thing: Any) -> str:
 
 def ran(found: Tensor | Refused) -> bool:
     """Whether something came back that is a map, right or wrong, or is wrong in another way than its form."""
-    return not isinstance(found, Refused) or found.key not in ("raises", "not_a_map")
+    return not isinstance(found, Refused) or found.key not in (*RAISES, "not_a_map")
 
 
 def answers(trial: Trial, thing: Any, cases: Sequence[Case], form: Form) -> list[Tensor | Refused]:

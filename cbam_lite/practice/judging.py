@@ -22,6 +22,7 @@ from cbam_lite.practice import (
 )
 from cbam_lite.practice.answer import BOOK, Answer, Mistake
 from cbam_lite.practice.trial import Refused, TimeUp, Trial, named, untouched, where, within
+from cbam_lite.practice.words_errors import ERRORS
 from cbam_lite.practice.words_start import START
 
 Judge = Callable[[Trial, Any], str]
@@ -50,12 +51,13 @@ JUDGES: dict[str, tuple[Judge, Mapping[str, Mistake]]] = {
 NOT_MET = "the check could not go on with this, which is its fault, not yours; please report it:"
 
 GENERAL = {
+    **ERRORS,
     "raises": Mistake(
         "the code stops with an error",
         (
             "Run your code alone on an input of the shape that is named above.",
             "Print the shape before the line that is named above; compare it with what the line needs.",
-            "Maps here are not square, (3, 16, 9, 13): is a height taken for a width, or a fixed size written down?",
+            "Maps here are not square: is a height taken for a width, or a fixed size written down?",
         ),
         "",
     ),
@@ -82,9 +84,9 @@ CLASSES = {
 def check(thing: Any, like: str | type[nn.Module], *, hint: int = 1, seconds: float = 20.0) -> Answer:
     """Does `thing` compute what the paper says? If not: which known mistake is it, and what to look at next?
 
-    It is judged by what it computes on inputs of ours, never by its source: any names, any layers, any style. A copy
-    of it runs in float64, in evaluation mode, with weights far from zero. The thing itself, the random states and the
-    global settings stay as they are.
+    It is judged by what it computes on inputs of ours, never by its source: any names, any layers, any style. A module
+    runs as a copy in float64 and evaluation mode, with weights far from zero. The thing itself, the random states and
+    the global settings stay as they are.
 
     Args:
         thing: a class, a module, or a function:
@@ -95,14 +97,15 @@ def check(thing: Any, like: str | type[nn.Module], *, hint: int = 1, seconds: fl
             * "residual block": made with (in_channels, out_channels, stride, attention), where attention(channels)
               makes a module.
             * "identity insertion": a function (model, attention) that puts attention(channels) into each block.
-            * "convolution": a function (image (C, H, W), kernels (O, C, k, k)).
+            * "convolution": a function (image (C, H, W), kernels (O, C, k, k)); bias, stride and padding are tried
+              where it takes them.
             * "Grad-CAM map": a function (A, G) of activations and gradients, (C, H, W) or (B, C, H, W) each.
             * "Grad-CAM": a function (model, images, layer, classes).
             * "pointing", "energy": a function (map, mask), (H, W) each; "mask IoU": (mask, mask);
               "box IoU": (box, box), each x1, y1, x2, y2.
             * "average precision": a function (confidences, correct, truths).
         like: what it should compute, one of the words above in any case; or one of our classes, ``CBAM`` for example.
-        hint: how many hints to give, 0 to 3. One, because a reader who has found a mistake alone knows it for good.
+        hint: how many hints to give, 0 to 3. One, so that the reader can look alone first.
         seconds: after which code that does not end is stopped. This needs Unix and the main thread; elsewhere nothing
             is stopped. Twenty, because a slow machine needs a few for a right one.
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cbam_lite.practice import windows
 from cbam_lite.practice.gates import contract, limits
+from cbam_lite.practice.sizes import uses
 from cbam_lite.practice.subject import Subject, subject
 from cbam_lite.practice.trial import Trial, shake
 from cbam_lite.practice.windows import Kernel, Pairs, Reading
@@ -44,6 +45,7 @@ def spatial_attention(trial: Trial, thing: Any) -> str:
     )
     fresh = [s.maps(21), s.maps(22, size=(1, 5)), 50 * s.maps(23, size=(16, 4))]
     agree(s, reading, kernel, [(F, s.R(F)[:, :1]) for F in fresh])
+    uses(s, thing, VALUES, "kernel", (3,))
     return convention(s, reading, kernel)
 
 
@@ -175,7 +177,7 @@ def compared(s: Subject, reading: Reading, kernel: Kernel, weights: Iterable[Ten
     a, b, _ = found
     C = s.channels
     if abs(a / b - C) < 1e-3 * C:
-        s.trial.refuse("sum_for_mean", f"the kernel of the mean is {C} times your weight: a sum over {C} channels")
+        s.trial.refuse("sum_over_channels", f"the kernel of the mean is {C} times your weight: a sum over {C} channels")
     scales = [1.0, *norm_scales(s)]
     if reading.key == windows.TWICE:  # M_c may be twice the sigmoid, too: then F' is twice as large as we took it for
         scales += [2 * c for c in scales]

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
+from cbam_lite.practice.casts import casts
 from cbam_lite.practice.trial import Refused, Trial, arguments, build, called, copy_of, shake
 
 SIZE = (9, 13)  # H and W differ, so that one taken for the other shows
@@ -52,9 +53,8 @@ class Subject:
         """What the module gives for F, whatever shape that has. F is a copy, with gradients if F has them."""
         out = self.trial.run(self.module, F.clone())
         if not isinstance(out, Tensor):
-            self.trial.refuse(
-                "wrong_shape", f"F is a tensor of shape {tuple(F.shape)}, what comes back is a {kind(out)}"
-            )
+            what = "None: is a return missing?" if out is None else f"a {kind(out)}, not one tensor"
+            self.trial.refuse("no_return", f"F is a tensor of shape {tuple(F.shape)}, what comes back is {what}")
         return out
 
     def R(self, F: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ def quietly(function: Callable[..., Any], *inputs: Any) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return function(*inputs)
-    except Exception:
+    except (Exception, SystemExit):
         return None
 
 
@@ -136,6 +136,7 @@ def subject(
     values: Mapping[str, float],
     layouts: tuple[tuple[Shape, ...], ...] = (),
     gate_alone: bool = False,
+    gates: int = 1,
 ) -> Subject:
     """What the student handed in as a `Subject` that takes F of shape (3, C, 9, 13).
 
@@ -143,10 +144,12 @@ def subject(
         values: what a maker is called with, by name or in this order: {"channels": 16, "reduction": 4}.
         layouts: the shapes of the weights that a function of (F, weights...) is offered, the likeliest first.
         gate_alone: whether giving the gate alone is right, too.
+        gates: how many gates it has; of two, each may have been taken for one that scales its map.
 
     Raises:
-        Refused: unfilled, raises, square_only, view_mixup, no_padding, even_kernel_shift, wrong_shape, fixed_size,
-            weights_not_registered, not_deterministic, returns_the_gate.
+        Refused: unfilled, raises..., square_only, view_mixup, wrong_axes, no_padding, even_kernel_shift, wrong_shape,
+            fixed_size, weights_not_registered, not_a_module, not_deterministic, dtype_changed, no_return,
+            returns_the_gate, gates_not_applied.
     """
     trial.tries(f"F of shape (3, C, {SIZE[0]}, {SIZE[1]}): a map of the same shape comes back")
     if isinstance(thing, nn.Module):
@@ -156,13 +159,22 @@ def subject(
     else:
         trial.refuse("", f"a class, a module or a function is needed, not an object of type {kind(thing)}")
     shake(found.module, seed=1)
-    found.returns = what_returns(found, gate_alone)
-    tall = quietly(found.module, maps(found.channels, 0, size=(SIZE[1], SIZE[0])))
-    if not isinstance(tall, Tensor):
-        trial.refuse(
-            "square_only", f"a map of {SIZE[0]}x{SIZE[1]} passes, a map of {SIZE[1]}x{SIZE[0]} stops with an error"
-        )
+    found.returns = what_returns(found, gate_alone, gates)
+    other_sizes(found)
     return found
+
+
+def other_sizes(s: Subject) -> None:
+    """Maps of other sizes pass, too."""
+    H, W = SIZE
+    passes = f"maps of {H}x{W} pass, maps of"
+    if not isinstance(quietly(s.module, s.maps(size=(W, H))), Tensor):
+        s.trial.refuse("square_only", f"{passes} {W}x{H} stop with an error")
+    for size in ((2 * H, 2 * W), (5, 7)):
+        try:
+            s(s.maps(size=size))
+        except Refused as found:
+            s.trial.refuse("fixed_size", f"{passes} {size[0]}x{size[1]} stop with an error: {found.says}")
 
 
 def instance(trial: Trial, module: nn.Module) -> Subject:
@@ -201,12 +213,13 @@ def made(trial: Trial, thing: Callable[..., Any], values: Mapping[str, float], l
         if not isinstance(quietly(found_one.module, maps(C, 0)), Tensor):
             why(found_one)
         return found_one
+    if inspect.isclass(thing):
+        name = thing.__name__
+        trial.refuse("not_a_module", f"{name}(...) makes a {kind(module)}, no torch.nn.Module: class {name}(nn.Module)")
     if callable(module) and not inspect.isclass(module):  # a closure: no optimiser finds what it holds
         trial.refuse(
             "weights_not_registered", f"what it makes is a {kind(module)}, not a torch.nn.Module with parameters()"
         )
-    if inspect.isclass(thing):
-        trial.refuse("", f"it makes a {kind(module)}, not a torch.nn.Module")
     return of_weights(trial, thing, int(values.get("channels", 16)), layouts, failed)
 
 
@@ -282,6 +295,10 @@ def why(s: Subject) -> NoReturn:
     if isinstance(runs, Tensor) and isinstance(again, Tensor):
         if not close(runs, again, 1e-5):
             s.trial.refuse("not_deterministic", "two runs with one F give different maps: are layers made in forward?")
+        if casts(s.module, F):
+            s.trial.refuse(
+                "dtype_changed", "all weights and F are float64, your code turns F, or what follows, to float32"
+            )
         s.trial.refuse("weights_not_registered", "module.double() does not reach all weights: some stay float32")
     if runs_on(s, (3, C, W, W)):
         s.trial.refuse("square_only", f"maps of {W}x{W} pass; a map of {H}x{W} stops with an error")
@@ -291,15 +308,22 @@ def why(s: Subject) -> NoReturn:
         failed = found
     else:
         s.trial.refuse("not_deterministic", "it stops with an error at some runs, not at others")
-    key = error_key(failed.says, C)
-    if not key and (runs_on(s, (C, C, C, C)) or runs_on(s, (3, C, C, C))):
+    if failed.key == "no_return":
+        raise failed
+    key, says = error_key(failed.says, C)
+    if key:
+        raise Refused(key, f"{failed.says}{says}")
+    for shape, one in (((3, C, H, C), "the width"), ((3, C, C, W), "the height")):
+        if runs_on(s, shape):
+            s.trial.refuse("wrong_axes", f"it runs only where {one} is C = {C}, too: {failed.says}")
+    if runs_on(s, (C, C, C, C)) or runs_on(s, (3, C, C, C)):
         s.trial.refuse(
             "view_mixup", f"it runs only where batch, height and width are C = {C}, too: an axis is mixed up"
         )
-    for size in () if key else (7, 8, 14, 16, 28, 32, 56, 64, 224):
-        if runs_on(s, (2, C, size, size)):
-            s.trial.refuse("fixed_size", f"maps of {size}x{size} pass; maps of {H}x{W} stop with an error")
-    raise Refused(key or failed.key, failed.says)
+    for size in (7, 8, 14, 16, 28, 32, 56, 64, 224):
+        if runs_on(s, (3, C, size, size)):
+            s.trial.refuse("fixed_size", f"maps of {size}x{size} pass; maps of {H}x{W} stop: {failed.says}")
+    raise failed
 
 
 def runs_on(s: Subject, shape: Shape) -> bool:
@@ -307,22 +331,32 @@ def runs_on(s: Subject, shape: Shape) -> bool:
     return isinstance(out, Tensor) and out.shape == shape
 
 
-def error_key(says: str, C: int) -> str:
-    """The mistake behind torch's "The size of tensor a (13) must match the size of tensor b (7)"."""
-    found = re.search(r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)", says)
+def error_key(says: str, C: int) -> tuple[str, str]:
+    """The mistake behind torch's message about shapes, and a word about its numbers; "" if it has another cause."""
+    if re.search(rf"expected input\[\d+, {2 * C}, 1, 1\] to have 2 channels", says):
+        return "pooled_over_places", f"; F has C = {C} channels: one number for each of them is left, and no place"
+    found = re.search(
+        r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)( at .* dimension 1)?", says
+    )
     if not found:
-        return ""
-    a, b = sorted(int(n) for n in found.groups())
+        return "", ""
+    a, b = sorted(int(n) for n in found.groups()[:2])
+    across = C in (a, b) and found.group(3) and a not in SIZE and b not in SIZE  # gates for channels
+    counts = f"; {a + b - C} gates for {C} channels"
     if (a, b) == SIZE:
-        return "square_only"
+        return "square_only", ""
     if b in SIZE and b != C and b - a in (2, 4, 6, 8):
-        return "no_padding"
+        return "no_padding", ""
+    if across and b == C and b - a in (2, 4, 6, 8):
+        return "no_padding", f"{counts}: without padding, a kernel of size k leaves C - k + 1"
     if (a in SIZE or b in SIZE) and b - a == 1 and C not in (a, b):
-        return "even_kernel_shift"
-    return "wrong_shape" if C in (a, b) else ""
+        return "even_kernel_shift", ""
+    if across and b - a == 1:
+        return "even_kernel_shift", counts
+    return ("wrong_shape" if C in (a, b) else ""), ""
 
 
-def what_returns(s: Subject, gate_alone: bool) -> str:
+def what_returns(s: Subject, gate_alone: bool, gates: int) -> str:
     """Which of "map" and "gate"; every other shape is refused."""
     F = s.maps()
     B, C, (H, W) = len(F), s.channels, SIZE
@@ -331,11 +365,15 @@ def what_returns(s: Subject, gate_alone: bool) -> str:
         return "map"
     if shape in ((B, C), (B, C, 1, 1), (B, 1, H, W)):
         if gate_alone:
-            s.notes.append("it gives the gate, not the scaled map")
+            s.trial.tried[-1] = f"F of shape {tuple(F.shape)}: {shape} comes back, taken as the gate: out is F times it"
+            s.notes.append("it gives the gate: multiply F by it where you use it")
             return "gate"
         s.trial.refuse(
             "returns_the_gate", f"F is {tuple(F.shape)}, what comes back is {shape}: the gate, not F scaled by it"
         )
+    if gates > 1 and shape == (B, 1, 1, 1):
+        says = f"F is {tuple(F.shape)}, what comes back is {shape}: the spatial gate seems to read a gate, not F'"
+        s.trial.refuse("gates_not_applied", says)
     off = {h - n for h, n in zip(shape[2:], SIZE, strict=False)} if len(shape) == 4 else {0}
     grown = off.pop() if len(off) == 1 else 0  # one row and one column more or less: an even kernel
     key = "even_kernel_shift" if abs(grown) == 1 else "no_padding" if grown in (-2, -4, -6, -8) else "wrong_shape"

@@ -8,6 +8,7 @@ import contextlib
 import copy
 import inspect
 import random
+import re
 import signal
 import threading
 import traceback
@@ -57,10 +58,35 @@ class Trial:
                 warnings.simplefilter("ignore")
                 return function(*inputs, **options)
         except NotImplementedError as error:
-            raise Refused("unfilled", "there is nothing to check yet: it raises NotImplementedError") from error
-        except Exception as error:
+            raise Refused("unfilled", unfilled(error)) from error
+        except (Exception, SystemExit) as error:
             given = ", ".join([*map(in_words, inputs), *(f"{k}={in_words(v)}" for k, v in options.items())])
-            raise Refused("raises", f"{named(error)} on the input {given}{where(error)}") from error
+            raise Refused(error_kind(error), f"{named(error)} on the input {given}{where(error)}") from error
+
+
+# What torch and NumPy say, in which of their errors. `words_errors` has the words for each key.
+ERROR_TEXTS = {
+    "raises_max": r"return_types\.(max|min|median)"
+    r"|^(max|min)\(\) received an invalid combination .* got \((tuple|list)",
+    "raises_integer": r"tuple of ints|'float' object cannot be interpreted as an integer|tuple of \(float",
+    "raises_shape": r"mat1 and mat2 shapes|but got \d+ channels|input to conv\dd, but got input of size"
+    r"|size of tensor a .* must match|Sizes of tensors must match|must have same number of dimensions"
+    r"|does not broadcast|could not be broadcast",
+}
+RAISES = ("raises", *ERROR_TEXTS)
+
+
+def error_kind(error: BaseException) -> str:
+    """The key of an error of the student's code, by its text."""
+    text = " ".join(str(error).split())
+    return next((key for key, pattern in ERROR_TEXTS.items() if re.search(pattern, text)), "raises")
+
+
+def unfilled(error: NotImplementedError) -> str:
+    """What is missing: the code, or a method of a module that torch looks for."""
+    if 'missing the required "forward"' in str(error):
+        return "the module has no method `forward`: is it written, and its name spelled right?"
+    return "there is nothing to check yet: it raises NotImplementedError"
 
 
 def named(error: BaseException) -> str:

@@ -151,7 +151,7 @@ def readings(right: bool, others: bool = True) -> Iterator[Reading]:
         for words, inverse, close in RIGHT:
             yield Reading(words, MEAN_AND_MAX, inverse, close)
         return
-    for mode, key in (("circular", "circular_padding"), ("reflect", "edge_padding"), ("replicate", "edge_padding")):
+    for mode, key in (("circular", "circular_padding"), ("reflect", "reflect_padding"), ("replicate", "edge_padding")):
         yield Reading(key, MEAN_AND_MAX, logit, torch.sigmoid, mode)
     for key, inverse, close in WRONG:
         yield Reading(key, MEAN_AND_MAX, inverse, close)

@@ -17,7 +17,7 @@ MISTAKES: dict[str, Mistake] = {
         "the gate comes back, not the map scaled by it",
         (
             "Look at your last line: what does forward return, and where is F in it?",
-            "Print the shape of what comes back beside F.shape: they must be equal.",
+            "Print what comes back beside F: it has the shape of F, and the signs of F.",
             "The module ends with F times the gate; the gate's axes of size 1 are broadcast.",
         ),
         EXCITE,
@@ -30,6 +30,60 @@ MISTAKES: dict[str, Mistake] = {
             "Give a channel gate two axes of size 1 at its end; keep the axis of channels of a spatial gate (keepdim).",
         ),
         EXCITE,
+    ),
+    "no_return": Mistake(
+        "what comes back is not one tensor",
+        (
+            "What does forward return? Call it, and print the type of what comes back.",
+            "Without a return, Python gives None; `return a, b` gives a pair.",
+            "The last line of forward returns one tensor: F times the gate.",
+        ),
+        CHECK,
+    ),
+    "not_a_module": Mistake(
+        "the class is no torch.nn.Module",
+        (
+            "From which class does yours inherit? Look at the line that begins with `class`.",
+            "Print isinstance(thing, nn.Module): only a module has parameters() that an optimiser gets.",
+            "Write class Name(nn.Module), call super().__init__() first in __init__, and name the method forward.",
+        ),
+        CHECK,
+    ),
+    "dtype_changed": Mistake(
+        "the code changes the dtype of F",
+        (
+            "Run it in float64: module.double()(F.double()). At which line is a tensor float32?",
+            "Look for .float(), .half(), .to(torch.float32) in forward, and print .dtype before and after.",
+            "Leave the dtype alone: F and the weights have one already, and the result has it, too.",
+        ),
+        CHECK,
+    ),
+    "frozen": Mistake(
+        "a weight is frozen: it never learns",
+        (
+            "Print [(name, p.requires_grad) for name, p in module.named_parameters()].",
+            "Where is requires_grad set to False, or requires_grad_(False) called?",
+            "Leave requires_grad as it is: weights of a new layer have True.",
+        ),
+        CHECK,
+    ),
+    "wrong_axes": Mistake(
+        "the mean or the maximum runs over the wrong axes",
+        (
+            "F is (B, C, H, W). Which numbers have the axes of the places?",
+            "Print the shape after each pool: which letters of B, C, H, W are left?",
+            "Axes count from 0: images 0, channels 1, places 2 and 3. What you reduce over is gone.",
+        ),
+        SQUEEZE,
+    ),
+    "multiplied_by_F_twice": Mistake(
+        "F is multiplied in twice",
+        (
+            "How many products with F are there between F and what you return, those in sub-modules counted, too?",
+            "Compare the results for F and for 100 F, both large: do they differ by 100, or by 100 x 100?",
+            "Does your sub-module give a gate or a map? What returns gate times F is not multiplied by F again.",
+        ),
+        "book/cbam.html#the-whole-module-in-two-lines",
     ),
     "input_changed": Mistake(
         "the call changes F itself, in place",

@@ -8,11 +8,56 @@ WHOLE = "book/cbam.html#the-whole-module-in-two-lines"
 
 MISTAKES: dict[str, Mistake] = {
     "no_padding": Mistake(
-        "the convolution has no padding: its result is smaller than the map",
+        "the convolution has no padding: its result is smaller than what it reads",
         (
-            "Which height and width has the result of your convolution?",
-            "Print its shape for a map of 9x13: a 7x7 kernel without padding leaves 3x7.",
-            "Pad by (k - 1) / 2 on each side: 3 for k = 7.",
+            "How many numbers enter your convolution, and how many come out, along each axis?",
+            "Print its shapes: a 7x7 kernel leaves 3x7 of 9x13 places, one of size k C - k + 1 of C channels.",
+            "Pad by (k - 1) / 2 on each side: 3 for k = 7, 1 for k = 3.",
+        ),
+        WHERE,
+    ),
+    "sum_over_channels": Mistake(
+        "a sum over the channels stands where the mean should",
+        (
+            "What happens to your first map if F has twice as many channels?",
+            "Print it beside F.mean(1): how many times as large is it?",
+            "Divide by the number of channels, or use the mean over axis 1.",
+        ),
+        WHERE,
+    ),
+    "reflect_padding": Mistake(
+        "the padding mirrors the map at its edge: the paper pads with zeros",
+        (
+            "What does a gate in the corner read outside the map?",
+            "Compare the gates at the edge with those of a convolution without padding_mode.",
+            "Pad with zeros, the default of torch's convolutions.",
+        ),
+        WHERE,
+    ),
+    "scales_F": Mistake(
+        "the last product takes F, not F': the channel gate is lost on the way",
+        (
+            "Which map does your spatial gate scale in the end?",
+            "Print out / F for two channels: they are alike, though your channel gates are not.",
+            "F'' is M_s(F') times F', not times F.",
+        ),
+        WHOLE,
+    ),
+    "gates_not_applied": Mistake(
+        "your gates are chained, and F is never multiplied by them",
+        (
+            "What do your two sub-modules give: a gate or a scaled map? Print both shapes.",
+            "Print the shape of what enters the spatial gate: it needs a map (B, C, H, W).",
+            "A sub-module that gives a gate needs a product where it is used: F' is the gate times F.",
+        ),
+        WHOLE,
+    ),
+    "kernel_size_ignored": Mistake(
+        "the module does not follow its parameter for the kernel size",
+        (
+            "Make the module with kernel_size=3, and with another one. What changes?",
+            "Print the shape of the convolution's weight, and run both on a map.",
+            "Use the parameter where a number stands now, for the padding, too: kernel_size // 2.",
         ),
         WHERE,
     ),

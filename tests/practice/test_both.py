@@ -219,3 +219,34 @@ def test_one_hidden_unit_is_enough(channels: int) -> None:
     for seed in range(3):
         torch.manual_seed(seed)
         assert check(CBAM(channels, channels), like="CBAM").passed
+
+
+class Gates(nn.Module):
+    """Two gates of ours, put together by a function of (channel gate, spatial gate, F)."""
+
+    def __init__(self, together: Callable[[Any, Any, Tensor], Tensor]) -> None:
+        super().__init__()
+        whole: Any = CBAM(C, 4)
+        self.channels, self.places = whole.channel_attention, whole.spatial_attention
+        self.together = together
+
+    def forward(self, F: Tensor) -> Tensor:
+        return self.together(self.channels.attention, self.places.attention, F)
+
+
+@pytest.mark.parametrize(
+    ("together", "key", "says"),
+    [
+        (lambda M_c, M_s, F: M_s(M_c(F)), "gates_not_applied", "(3, 1, 1, 1)"),
+        (lambda M_c, M_s, F: M_s(M_c(F)) * F, "gates_not_applied", "one number"),
+        (lambda M_c, M_s, F: M_s(M_c(F) * F) * M_c(F), "returns_the_gate", "without F"),
+        (lambda M_c, M_s, F: M_s(M_c(F) * F) * F, "scales_F", "in F' only"),
+        (lambda M_c, M_s, F: M_s(F) * F, "no_channel_gate", "scaled alike"),
+        (lambda M_c, M_s, F: M_s(M_c(F) * F) * M_c(F) * F * F, "multiplied_by_F_twice", "out / F^2 stays below 1"),
+        (lambda M_c, M_s, F: M_s(M_c(F) * F) * M_c(F) * F, "", ""),
+    ],
+)
+def test_gates_that_meet_F_in_the_wrong_place_are_named(together: Any, key: str, says: str) -> None:
+    answer = check(Gates(together), like="CBAM")
+    assert (answer.passed, answer.key) == (key == "", key), answer
+    assert says in answer.says

@@ -41,7 +41,7 @@ def test_right_ones_pass_and_wrong_ones_are_named(entry: Entry) -> None:
         ("SE", SqueezeExcitation(32, 8, init="identity"), "twice the sigmoid"),
         ("channel attention", ChannelAttention.paper, "no biases"),
         ("channel attention", ChannelAttention(16, 4), "biases in both layers"),
-        ("channel attention", known_channel.GateAlone, "it gives the gate, not the scaled map"),
+        ("channel attention", known_channel.GateAlone, "it gives the gate: multiply F by it where you use it"),
         ("ECA", EfficientChannelAttention, "k = 3"),
         ("ECA", EfficientChannelAttention(64, kernel_size=9), "k = 9"),
         ("ECA", EfficientChannelAttention(64, gate="hardsigmoid"), "hard sigmoid"),

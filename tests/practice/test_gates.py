@@ -104,6 +104,7 @@ def test_the_gate_alone_is_right_where_it_may_be() -> None:
     contract(s)
     assert s.returns == "gate"
     assert s.R(s.maps()).shape == (3, 24, 9, 13)
+    assert s.trial.tried[0].endswith("(3, 24, 1, 1) comes back, taken as the gate: out is F times it")
     with pytest.raises(Refused, match=r"\(3, 24, 1, 1\): the gate") as found:
         on_stand(alone)
     assert found.value.key == "returns_the_gate"
@@ -120,14 +121,15 @@ def unwritten(channels: int, reduction: int) -> nn.Module:
         (unwritten, "unfilled", "NotImplementedError"),
         (lambda channels, reduction: channels / 0, "raises", "ZeroDivisionError"),
         (lambda channels, reduction: lambda F: F, "weights_not_registered", "is a function"),
-        (str, "", "it makes a str"),
-        (lambda F, V, W: F @ torch.ones(99, 3), "raises", "RuntimeError"),
-        (Gated(step=lambda m, F: (F, F)), "wrong_shape", "is a tuple of 2"),
+        (str, "not_a_module", "makes a str"),
+        (lambda F, V, W: F @ torch.ones(99, 3), "raises_shape", "RuntimeError"),
+        (Gated(step=lambda m, F: (F, F)), "no_return", "is a tuple of 2"),
+        (Gated(step=lambda m, F: None), "no_return", "is a return missing?"),
         (Gated(step=lambda m, F: m.gate(F[:, :, :, :9]).expand(3, 24, 9, 9) * F), "square_only", "a map of 9x13"),
         (
             Gated(step=lambda m, F: F * fn.avg_pool2d(F, F.shape[2]).view(3, 24)[..., None, None]),
             "square_only",
-            "13x9 stops",
+            "13x9 stop",
         ),
         (Gated(step=lambda m, F: F * m.gate(F)[:, :, 0, 0]), "wrong_shape", "size of tensor"),
         (Gated(step=lambda m, F: F * fn.avg_pool2d(F, 7, 1)[:, :1]), "no_padding", "size of tensor"),
@@ -136,12 +138,35 @@ def unwritten(channels: int, reduction: int) -> nn.Module:
         (Gated(step=lambda m, F: fn.avg_pool2d(F, 7, 1)), "no_padding", "(3, 16, 3, 7)"),
         (Gated(step=lambda m, F: F.flatten(1)), "wrong_shape", "(3, 1872)"),
         (Gated(step=lambda m, F: F * m.gate(F.view(-1, 24, 7, 7))), "fixed_size", "7x7 pass"),
+        (Gated(step=lambda m, F: F * m.gate(fn.avg_pool2d(F, 8)[:, :, :1, :1])), "fixed_size", "5x7 stop"),
+        (Gated(step=lambda m, F: F * m.gate(F.transpose(1, 3))), "wrong_axes", "the width is C = 24"),
+        (Gated(step=lambda m, F: F * m.gate(F.float())), "dtype_changed", "to float32"),
     ],
 )
 def test_what_does_not_run_says_why(thing: Any, key: str, says: str) -> None:
     with pytest.raises(Refused) as found:
         on_stand(thing)
     assert (found.value.key, says in found.value.says) == (key, True), found.value.says
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "key", "counts"),
+    [
+        (24, 22, "no_padding", "22 gates for 24 channels"),
+        (25, 24, "even_kernel_shift", "25 gates for 24 channels"),
+        (24, 13, "wrong_shape", ""),
+        (24, 9, "wrong_shape", ""),
+    ],
+)
+def test_gates_along_the_channels_are_counted(a: int, b: int, key: str, counts: str) -> None:
+    says = f"The size of tensor a ({a}) must match the size of tensor b ({b}) at non-singleton dimension 1"
+    assert error_key(says, 24)[0] == key
+    assert counts in error_key(says, 24)[1]
+
+
+@pytest.mark.parametrize(("left", "key"), [("1, 1", "pooled_over_places"), ("9, 1", "")])
+def test_pools_over_the_places_are_named(left: str, key: str) -> None:
+    assert error_key(f"expected input[3, 48, {left}] to have 2 channels, but got 48 channels", 24)[0] == key
 
 
 @pytest.mark.parametrize(
@@ -155,7 +180,8 @@ def test_what_does_not_run_says_why(thing: Any, key: str, says: str) -> None:
     ],
 )
 def test_torchs_message_names_the_mistake(a: int, b: int, C: int, key: str) -> None:
-    assert error_key(f"The size of tensor a ({a}) must match the size of tensor b ({b}) at dimension 3", C) == key
+    says = f"The size of tensor a ({a}) must match the size of tensor b ({b}) at dimension 3"
+    assert error_key(says, C) == (key, "")
 
 
 # ---- the contract ----------------------------------------------------------------------------------------------------
@@ -174,6 +200,7 @@ def without_gradient(m: Gated, F: Tensor) -> Tensor:
         (lambda m, F: F * fn.dropout(m.gate(F), 0.1), "not_deterministic"),
         (lambda m, F: F + m.gate(F), "not_scaled"),
         (lambda m, F: F * 0.5, "gate_constant"),
+        (lambda m, F: F * F * m.gate(F), "multiplied_by_F_twice"),
         (lambda m, F: F * F.sigmoid(), "weights_not_registered"),
         (lambda m, F: F * m.gate(F) if len(F) > 1 else F[0], "batch_of_one"),
         (lambda m, F: F * m.gate(F).softmax(0), "softmax_over_batch"),
@@ -194,8 +221,9 @@ def test_a_broken_contract_is_named(step: Callable[..., Any], key: str) -> None:
 def test_frozen_weights_are_found() -> None:
     module = Gated()
     module.second.bias.requires_grad_(False)
-    with pytest.raises(Refused, match=r"second\.bias \(24,\) the output changes by .* autograd says 0\.0000"):
+    with pytest.raises(Refused, match=r"second\.bias \(24,\) has requires_grad=False") as found:
         contract(on_stand(module))
+    assert found.value.key == "frozen"
 
 
 def test_buffers_are_no_parameters() -> None:

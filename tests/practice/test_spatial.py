@@ -123,7 +123,7 @@ def subject_of(module: nn.Module) -> Subject:
 
 @pytest.mark.parametrize(
     ("of_mean", "of_max", "key"),
-    [(1, 1, None), (8, 1, "sum_for_mean"), (-1, -1, "gate_inverted"), (0.25, 0.25, "logits_scaled")],
+    [(1, 1, None), (8, 1, "sum_over_channels"), (-1, -1, "gate_inverted"), (0.25, 0.25, "logits_scaled")],
 )
 def test_the_measured_kernel_is_compared_with_the_weights(of_mean: float, of_max: float, key: str | None) -> None:
     weight = kernel(5).weight
@@ -171,7 +171,7 @@ class GateOnly(nn.Module):
 
 def test_the_convention_is_named() -> None:
     convention = check(GateOnly, like="spatial attention").convention
-    assert convention == "k = 7; [max; mean]; a bias; it gives the gate, not the scaled map"
+    assert convention == "k = 7; [max; mean]; a bias; it gives the gate: multiply F by it where you use it"
     assert check(GateOnly(3), like="spatial attention").convention.startswith("k = 3; ")
     ours = check(cbam_lite.SpatialAttention, like="spatial attention").convention
     assert ours == "k = 7; [mean; max]; a batch norm after the convolution"

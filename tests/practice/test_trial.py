@@ -14,6 +14,7 @@ from torch import nn
 
 from cbam_lite import check
 from cbam_lite.practice.trial import Refused, TimeUp, Trial, arguments, build, copy_of, shake, untouched, within
+from cbam_lite.practice.words_errors import ERRORS
 
 
 def refusal(function: Any, *inputs: Any, **options: Any) -> Refused:
@@ -32,6 +33,40 @@ def test_an_error_is_shown_with_its_input_and_its_line() -> None:
     assert found.says.endswith(
         "on the input Tensor of shape (2, 3), float32, k=3, in the line `return F.reshape(3, 7)`"
     )
+
+
+@pytest.mark.parametrize(
+    ("step", "key"),
+    [
+        (lambda F: F.max((2, 3)), "raises_max"),
+        (lambda F: F.mean(1) + F.max(1), "raises_max"),
+        (lambda F: F.max(2).max(2), "raises_max"),
+        (lambda F: nn.Linear(4, 2)(F.mean((2, 3), keepdim=True)), "raises_shape"),
+        (lambda F: nn.Conv2d(2, 1, 3)(F), "raises_shape"),
+        (lambda F: nn.Conv2d(2, 1, 3)(F.mean((2, 3))), "raises_shape"),
+        (lambda F: F * F[:, :, :3], "raises_shape"),
+        (lambda F: torch.cat([F, F.mean(2)]), "raises_shape"),
+        (lambda F: F.numpy() * F.numpy()[:, :, :3], "raises_shape"),
+        (lambda F: nn.Linear(4, 4 / 2), "raises_integer"),
+        (lambda F: nn.Linear(4 / 2, 4), "raises_integer"),
+        (lambda F: nn.Conv2d(4, 4, 3, padding=3 / 2)(F), "raises_integer"),
+        (lambda F: range(4 / 2), "raises_integer"),
+        (lambda F: torch.sigmod(F), "raises"),
+        (lambda F: nn.Linear(4, 2).double()(F.mean((2, 3))), "raises"),
+        (lambda F: exit(), "raises"),
+    ],
+)
+def test_errors_that_everyone_meets_have_keys_of_their_own(step: Any, key: str) -> None:
+    assert refusal(step, torch.ones(3, 4, 5, 6)).key == key
+    assert key in {"raises", *ERRORS}
+
+
+def test_a_missing_forward_is_named() -> None:
+    class Empty(nn.Module):
+        pass
+
+    found = refusal(Empty(), torch.ones(1))
+    assert (found.key, "is it written, and its name spelled right?" in found.says) == ("unfilled", True)
 
 
 def test_what_is_not_written_yet_is_no_error() -> None:

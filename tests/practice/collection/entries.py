@@ -1,6 +1,6 @@
 """Right and wrong implementations in many styles: what `check` is itself checked with.
 
-`known_*.py` were at hand while the checker was written, `fresh_*.py` are by writers who did not know it. Eighteen
+`known_*.py` were at hand while the checker was written, `fresh_*.py` are by writers who did not know it. Twenty
 labels of these have been replaced since by the checker's word for the same mistake; its first measurement has the
 old ones.
 """

@@ -213,7 +213,7 @@ class MaximumMap(AverageMap):
         return x.amax(1, keepdim=True)
 
 
-@wrong("spatial attention", "sum_for_mean")
+@wrong("spatial attention", "sum_over_channels")
 class SumMap(SpatialAttention):
     """The sum of the channels."""
 

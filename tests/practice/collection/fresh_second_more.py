@@ -511,7 +511,7 @@ class ResizedGate(nn.Module):
         return x * gate.sigmoid()
 
 
-@wrong("spatial attention", "sum_for_mean")
+@wrong("spatial attention", "sum_over_channels")
 class EnergyAndPeak(PlaceWeights):
     """Energy and peak of every place."""
 
