@@ -7,6 +7,7 @@ solutions in the chapters end with the same call, so CI recomputes every answer.
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -106,11 +107,12 @@ def kind(answer: Any) -> str:
     return {bool: "True or False", str: "a word", int: "a whole number"}.get(type(answer), "a number")
 
 
+@dataclass(frozen=True, repr=False)
 class Said:
     """What `check_answer` says: printed, it is the text; `passed` and ``bool()`` say whether the answer is right."""
 
-    def __init__(self, passed: bool, text: str) -> None:
-        self.passed, self.text = passed, text
+    passed: bool
+    text: str
 
     def __bool__(self) -> bool:
         return self.passed
