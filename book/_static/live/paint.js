@@ -261,7 +261,8 @@ class PaintADefect {
     const inside = !painted ? "nothing is painted yet" : Number.isNaN(share) ? "the map is empty" : `${percent(share)} of the map's energy lies in what you painted, ${percent(painted)} of the surface`;
     card.inside.textContent = inside;
     card.map.setAttribute("aria-label", `Grad-CAM over the surface; ${inside}`);
-    card.gates.replaceChildren(...found.gates.flatMap((/** @type {any} */ gate, /** @type {number} */ n) => this.gate(gate, n, mask)));
+    const legend = found.gates.length ? [make("p", { class: "live-legend" }, "Gates of each block, over places and of each channel: dark is 0, bright is 1.")] : [];
+    card.gates.replaceChildren(...legend, ...found.gates.flatMap((/** @type {any} */ gate, /** @type {number} */ n) => this.gate(gate, n, mask)));
     card.summary = `${card.name} says ${this.files.classes[order[0]]}, ${percent(chances[order[0]])}; ${inside}`;
   }
 
