@@ -14,9 +14,11 @@ STORED = {row.name: row for row in read_checks() if row.collection != "fresh, fi
 
 
 # The tests of the single judges ask for the label of each of these.
-ASKED_ELSEWHERE = ("channel", "channel_more", "blocks", "blocks_more", "blocks_wrong", "insertion", "maps", "end_to_end",
-                   "measures", "averages", "hand")  # fmt: skip
-ELSEWHERE = {entry.name for entry in ENTRIES if entry.name.split(".")[0].removeprefix("known_") in ASKED_ELSEWHERE}
+ASKED_ELSEWHERE = {
+    *("channel", "channel_more", "blocks", "blocks_more", "blocks_wrong", "insertion"),
+    *("maps", "end_to_end", "measures", "averages", "hand"),
+}
+ELSEWHERE = {e.name for e in ENTRIES if e.name.split(".")[0].removeprefix("known_") in ASKED_ELSEWHERE}
 
 
 def test_what_is_asked_elsewhere_is_stored_with_its_label() -> None:
