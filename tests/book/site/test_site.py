@@ -20,7 +20,9 @@ from cbam_lite import plot
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
 PAGES = [TOC["root"]] + [chapter["file"] for part in TOC["parts"] for chapter in part["chapters"]]
 NOTEBOOKS = [page for page in PAGES if (ROOT / f"{page}.ipynb").is_file()]
-CHAPTERS = [chapter["file"] for part in TOC["parts"][:-1] for chapter in part["chapters"]]
+CHAPTERS = [
+    chapter["file"] for part in TOC["parts"][:-1] for chapter in part["chapters"] if chapter["file"] in NOTEBOOKS
+]
 BASE = yaml.safe_load((ROOT / "_config.yml").read_text())["html"]["baseurl"]
 BUDGET = 1_500_000  # bytes of one page, everything included, with an empty cache
 # A figure is 5.6 inches wide: on so many pixels its smallest letters, `plot.SMALL` points, are 9 pixels high.
