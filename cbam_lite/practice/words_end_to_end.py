@@ -143,15 +143,6 @@ END_TO_END: dict[str, Mistake] = {
         ),
         LINES,
     ),
-    "not_a_function": Mistake(
-        "a function is expected",
-        (
-            "Did you pass what the function gives, in place of the function?",
-            "Print type(...) of what you pass.",
-            "Write check(mine, ...), without brackets behind mine.",
-        ),
-        "",
-    ),
 }
 
 END_TO_END["log_softmax_score"] = END_TO_END["softmax_score"]

@@ -1,4 +1,4 @@
-"""Three errors that nearly everyone meets, in words. `trial.error_kind` tells them by the error's text."""
+"""Errors that many meet, whatever they write, in words. `trial.error_kind` tells them by the error's text."""
 
 from cbam_lite.practice.answer import Mistake
 
@@ -28,6 +28,15 @@ ERRORS: dict[str, Mistake] = {
             "Which number in the line that is named above comes from a division?",
             "Print type(16 / 4) and type(16 // 4).",
             "A layer's sizes are whole numbers: divide with //, in place of /.",
+        ),
+        "",
+    ),
+    "not_a_function": Mistake(
+        "a function is expected",
+        (
+            "Did you pass what the function gives, in place of the function?",
+            "Print type(...) of what you pass.",
+            "Write check(mine, ...), without brackets behind mine.",
         ),
         "",
     ),

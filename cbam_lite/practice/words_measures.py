@@ -261,15 +261,6 @@ SHARED: dict[str, Mistake] = {
         ),
         "",
     ),
-    "not_a_function": Mistake(
-        "a function is expected",
-        (
-            "Did you pass what the function gives, in place of the function?",
-            "Print type(...) of what you pass.",
-            "Write check(mine, ...), without brackets behind mine.",
-        ),
-        "",
-    ),
     "not_a_number": Mistake(
         "one number is expected",
         (

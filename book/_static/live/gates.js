@@ -213,9 +213,7 @@ class MoveANumber {
 
   share() {
     const { F, W_0, W_1, kernel } = this.story;
-    history.replaceState(null, "", `#gates=${[...F.flat(), ...W_0, ...W_1, ...kernel].join(",")}`);
-    const done = () => { if (this.told) this.told.textContent = "The link is in the address bar, and copied where the browser allows it."; };
-    (navigator.clipboard?.writeText(location.href) ?? Promise.resolve()).then(done, done);
+    shareLink(`#gates=${[...F.flat(), ...W_0, ...W_1, ...kernel].join(",")}`, this.told);
   }
 
   /** @param {string} link */

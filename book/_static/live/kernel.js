@@ -133,9 +133,7 @@ class StepAKernel {
   share() {
     const settings = [this.channels, this.view, this.stride, this.padding].map((list) => list?.value.replace(" ", "_"));
     const numbers = [...this.X.flat(), ...this.kernels.flat(2)];
-    history.replaceState(null, "", `#kernel=${[...settings, this.at, ...numbers].join(",")}`);
-    const done = () => { if (this.told) this.told.textContent = "The link is in the address bar, and copied where the browser allows it."; };
-    (navigator.clipboard?.writeText(location.href) ?? Promise.resolve()).then(done, done);
+    shareLink(`#kernel=${[...settings, this.at, ...numbers].join(",")}`, this.told);
   }
 
   /** @param {string} link */

@@ -310,9 +310,7 @@ class PaintADefect {
   }
 
   share() {
-    history.replaceState(null, "", this.link);
-    const done = () => { if (this.told) this.told.textContent = "The link is in the address bar, and copied where the browser allows it."; };
-    (navigator.clipboard?.writeText(location.href) ?? Promise.resolve()).then(done, done);
+    shareLink(this.link, this.told);
   }
 }
 

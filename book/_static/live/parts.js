@@ -168,3 +168,10 @@ class Numbers {
 function row(...parts) {
   return make("div", { class: "live-row" }, ...parts.map((part) => (part instanceof Numbers ? part.element : typeof part === "string" ? make("span", {}, part) : part)));
 }
+
+/** Put the state into the address bar and, where the browser allows it, on the clipboard. @param {string} link @param {HTMLElement | undefined} told */
+function shareLink(link, told) {
+  history.replaceState(null, "", link);
+  const done = () => { if (told) told.textContent = "The link is in the address bar, and copied where the browser allows it."; };
+  (navigator.clipboard?.writeText(location.href) ?? Promise.resolve()).then(done, done);
+}
